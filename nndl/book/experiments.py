@@ -1,0 +1,519 @@
+"""Every experiment of the book that trains a network, as data, and how one is run.
+
+Settings come from the book's text and, where that is silent, from the author's programs; the
+record names are those of docs/book.md. Accuracies are in percent here, since the book's are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nndl import data as nndl_data
+from nndl.blas import one_thread
+from nndl.costs import Cost, cross_entropy, log_likelihood, quadratic
+from nndl.data import Dataset, load_mnist
+from nndl.environment import environment
+from nndl.functions import Activation, relu, sigmoid
+from nndl.initialisers import Initialiser, default, he, large
+from nndl.metrics import evaluate
+from nndl.network import Network
+from nndl.streams import generator
+from nndl.training import Settings, train
+
+__all__ = ["EXPERIMENTS", "Experiment", "Reading", "run_seed"]
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A number read off the runs of an experiment, and the book's beside it.
+
+    Parameters
+    ----------
+    quantity : str
+        Which series: "test_accuracy", "validation_accuracy", "training_cost", ...
+    statistic : str
+        "peak" or "last" of the epochs, "epoch k", or "at best validation".
+    book : float, optional
+        The book's value, in percent for an accuracy.
+    best_of : int, optional
+        The book gives the best of so many runs.
+    """
+
+    quantity: str
+    statistic: str = "peak"
+    book: float | None = None
+    best_of: int | None = None
+    source: str = "text"
+
+    def of(self, result: Result) -> float:
+        """Return the value in one run; accuracies in percent."""
+        series = result["epochs"].get(self.quantity) or [result["final"][self.quantity]]
+        if self.statistic == "peak":
+            value = max(series)
+        elif self.statistic == "last":
+            value = series[-1]
+        elif self.statistic == "at best validation":
+            validation = result["epochs"]["validation_accuracy"]
+            value = series[validation.index(max(validation))] if len(series) > 1 else series[0]
+        else:
+            value = series[int(self.statistic.removeprefix("epoch "))]
+        return 100 * value if self.quantity.endswith("accuracy") else float(value)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network, its data and its hyper-parameters, and what is read off its runs."""
+
+    title: str
+    section: str
+    sizes: tuple[int, ...]
+    settings: Settings
+    readings: tuple[Reading, ...]
+    cost: Cost = cross_entropy
+    activation: Activation = sigmoid
+    output: Activation | None = None
+    init: Initialiser = default
+    dropout: float = 0.0
+    training_size: int = 50_000
+    validation_size: int = 10_000
+    fivefold: bool = False  # the training set and its four shifts by a pixel
+    distortion: str | None = None  # a class of nndl.data.expand, with its defaults
+    monitor: tuple[str, ...] = ()  # sets besides validation that are measured in every epoch
+    every_epoch: bool = True  # else measured at the end only
+    norms: bool = False  # chapter 5: norms of the bias gradients before every epoch
+    seeds: int = 5
+    notes: tuple[int, ...] = ()  # numbers of the remarks in results/README.md
+
+
+def _watched(name: str, book: float | None = None, **more: Any) -> tuple[Reading, ...]:
+    return (Reading(f"{name}_accuracy", book=book, **more),)
+
+
+CHAPTER_1 = Experiment(
+    title="",
+    section="1, Implementing our network to classify digits",
+    sizes=(784, 30, 10),
+    settings=Settings(eta=3.0),
+    readings=(),
+    cost=quadratic,
+    init=large,
+    monitor=("test",),
+)
+CHAPTER_3 = replace(
+    CHAPTER_1,
+    section="3, Overfitting and regularization",
+    settings=Settings(eta=0.5),
+    cost=cross_entropy,
+)
+CHAPTER_5 = replace(
+    CHAPTER_3,
+    section="5, The vanishing gradient problem",
+    settings=Settings(eta=0.1, lmbda=5.0),
+    init=default,
+    monitor=(),
+)
+OURS = replace(CHAPTER_3, settings=Settings(eta=0.5, lmbda=5.0), init=default, monitor=())
+SIMARD = replace(
+    OURS,
+    section="3, Artificially expanding the training data",
+    sizes=(784, 800, 10),
+    cost=log_likelihood,
+    seeds=3,
+)
+
+
+def _chapter_1() -> dict[str, Experiment]:
+    e, test = CHAPTER_1, partial(_watched, "test")
+    table = {
+        "c1-net30": replace(e, title="30 hidden neurons", readings=test(95.42, best_of=3)),
+        "c1-net100": replace(
+            e, title="100 hidden neurons", sizes=(784, 100, 10), readings=test(96.59, best_of=3)
+        ),
+        "c1-net100-eta0.001": replace(
+            e,
+            title="eta far too small",
+            sizes=(784, 100, 10),
+            settings=Settings(eta=0.001),
+            readings=(Reading("test_accuracy", "last", 21.42, 3),),
+        ),
+        "c1-net30-eta100": replace(
+            e,
+            title="eta far too large",
+            settings=Settings(eta=100.0),
+            readings=(Reading("test_accuracy", "last", 9.82, 3),),
+        ),
+        "c1-ex-nohidden": replace(
+            e, title="no hidden layer", sizes=(784, 10), readings=test(), notes=(1,)
+        ),
+    }
+    for eta in (0.01, 0.1, 1.0):
+        table[f"c1-eta-ladder-{eta:g}"] = replace(
+            e,
+            title=f"on the way up: eta {eta:g}",
+            sizes=(784, 100, 10),
+            settings=Settings(eta=eta),
+            readings=test(),
+        )
+    return table
+
+
+def _chapter_3() -> dict[str, Experiment]:
+    e, test, validation = CHAPTER_3, partial(_watched, "test"), partial(_watched, "validation")
+    entropy = replace(e, section="3, Using the cross-entropy to classify MNIST digits")
+    both = ("training", "test")
+    author = "author's file"
+    table = {
+        "c3-ce-30": replace(
+            entropy, title="cross-entropy, 30 hidden", readings=test(95.49), notes=(2,)
+        ),
+        "c3-ce-100": replace(
+            entropy,
+            title="cross-entropy, 100 hidden",
+            sizes=(784, 100, 10),
+            readings=test(96.82),
+            notes=(2,),
+        ),
+        "c3-overfit-1000": replace(
+            e,
+            title="1,000 images, no regularisation",
+            settings=replace(e.settings, epochs=400),
+            training_size=1000,
+            monitor=both,
+            readings=(*test(82.27), Reading("training_accuracy", "last", 100.0)),
+        ),
+        "c3-reg-1000": replace(
+            e,
+            title="1,000 images, lambda 0.1",
+            settings=replace(e.settings, epochs=400, lmbda=0.1),
+            training_size=1000,
+            monitor=both,
+            readings=test(87.1),
+        ),
+        "c3-overfit-full": replace(
+            e,
+            title="50,000 images, no regularisation",
+            monitor=both,
+            readings=(*test(95.33), Reading("training_accuracy", "peak", 97.86)),
+        ),
+        "c3-reg-full": replace(
+            e,
+            title="50,000 images, lambda 5",
+            settings=replace(e.settings, lmbda=5.0),
+            monitor=both,
+            readings=test(96.49),
+        ),
+        "c3-reg-100": replace(
+            e,
+            title="100 hidden, lambda 5",
+            sizes=(784, 100, 10),
+            settings=replace(e.settings, lmbda=5.0),
+            monitor=(),
+            readings=validation(97.92),
+            notes=(2,),
+        ),
+        "c3-reg-100-tuned": replace(
+            e,
+            title="100 hidden, lambda 5, eta 0.1, 60 epochs",
+            sizes=(784, 100, 10),
+            settings=Settings(epochs=60, eta=0.1, lmbda=5.0),
+            monitor=(),
+            readings=validation(98.04),
+            notes=(2, 3),
+        ),
+        "c3-monitor-demo": replace(
+            OURS,
+            title="the listing of network2, no output printed",
+            section="3, Handwriting recognition revisited: the code",
+            readings=validation(),
+        ),
+        "c3-hp-bad": replace(
+            OURS,
+            title="eta 10, lambda 1000",
+            section="3, How to choose a neural network's hyper-parameters?",
+            settings=Settings(eta=10.0, lmbda=1000.0),
+            readings=(Reading("validation_accuracy", "last", 9.67),),
+        ),
+    }
+    small = replace(
+        table["c3-hp-bad"], sizes=(784, 10), training_size=1000, validation_size=100, notes=(4,)
+    )
+    for name, eta, lmbda, epoch, book in (
+        ("a", 10.0, 1000.0, 2, 10.0),
+        ("b", 10.0, 20.0, 3, 18.0),
+        ("c", 100.0, 20.0, 3, 10.0),
+        ("d", 1.0, 20.0, 3, 61.0),
+    ):
+        table[f"c3-hp-{name}"] = replace(
+            small,
+            title=f"no hidden layer, 1,000 images, eta {eta:g}, lambda {lmbda:g}",
+            settings=Settings(eta=eta, lmbda=lmbda),
+            readings=(Reading("validation_accuracy", f"epoch {epoch}", book),),
+        )
+    for hidden, init, name, book in (
+        (30, default, "new", 96.53),
+        (30, large, "old", 96.48),
+        (100, default, "new", 97.81),
+        (100, large, "old", 97.55),
+    ):
+        table[f"c3-winit-{hidden}-{name}"] = replace(
+            CHAPTER_5,
+            title=f"{name} weight initialisation, {hidden} hidden",
+            section="3, Weight initialization",
+            sizes=(784, hidden, 10),
+            init=init,
+            readings=validation(book, source=author),
+        )
+    for eta, book in ((0.025, 0.33920), (0.25, 0.33880), (2.5, 0.86069)):
+        table[f"c3-eta-compare-{eta:g}"] = replace(
+            OURS,
+            title=f"learning rate {eta:g}",
+            section="3, How to choose a neural network's hyper-parameters?",
+            settings=Settings(eta=eta, lmbda=5.0),
+            monitor=("training",),
+            readings=(Reading("training_cost", "last", book, source=author),),
+        )
+    published = (69.09, 76.37, 85.29, 88.85, 91.27, 93.24, 94.89, 95.85, 95.97)
+    sizes = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+    for size, book in zip(sizes, published, strict=True):
+        table[f"c3-more-data-{size}"] = replace(
+            e,
+            title=f"{size:,} training images",
+            section="3, Other techniques for regularization",
+            settings=Settings(epochs=1_500_000 // size, eta=0.5, lmbda=0.0001 * size),
+            training_size=size,
+            monitor=(),
+            every_epoch=False,
+            readings=(Reading("validation_accuracy", "last", book, source=author),),
+        )
+    return table
+
+
+def _own_rows() -> dict[str, Experiment]:
+    """Return what the book asks its readers to try, without a number of its own."""
+    e, validation = OURS, partial(_watched, "validation")
+    final = (Reading("validation_accuracy"), Reading("test_accuracy", "at best validation"))
+    table = {}
+    for strength in (0.3, 1.0, 3.0):
+        table[f"c3-prob-l1-{strength:g}"] = replace(
+            e,
+            title=f"L1 regularisation, lambda {strength:g}, 30 hidden",
+            section="3, Handwriting recognition revisited: the code",
+            settings=Settings(eta=0.5, lmbda_l1=strength),
+            readings=final,
+            notes=(5,),
+        )
+    for mu in (0.5, 0.9):
+        table[f"c3-prob-momentum-{mu:g}"] = replace(
+            e,
+            title=f"momentum {mu:g}, eta {0.5 * (1 - mu):g}, 30 hidden",
+            section="3, Variations on stochastic gradient descent",
+            settings=Settings(eta=0.5 * (1 - mu), lmbda=5.0, mu=mu),
+            readings=validation(),
+        )
+    for patience in (5, 10, 20):
+        table[f"c3-prob-early-stopping-{patience}"] = replace(
+            e,
+            title=f"no improvement in {patience} epochs, 100 hidden",
+            section="3, How to choose a neural network's hyper-parameters?",
+            sizes=(784, 100, 10),
+            settings=Settings(epochs=200, eta=0.5, lmbda=5.0, patience=patience),
+            readings=(*final, Reading("epochs", "last")),
+        )
+    table["c3-ex-eta-schedule"] = replace(
+        table["c3-prob-early-stopping-10"],
+        title="eta halved at no improvement in 10, down to 1/128, 100 hidden",
+        settings=Settings(epochs=300, eta=0.5, lmbda=5.0, halve_after=10),
+    )
+    table["c3-dropout-100"] = replace(
+        e,
+        title="dropout 0.5, 100 hidden",
+        section="3, Other techniques for regularization",
+        sizes=(784, 100, 10),
+        settings=Settings(epochs=60, eta=0.5),
+        dropout=0.5,
+        readings=final,
+    )
+    table["c3-dropout-800"] = replace(
+        table["c3-dropout-100"],
+        title="dropout 0.5, 800 rectified hidden",
+        sizes=(784, 800, 10),
+        cost=log_likelihood,
+        activation=relu,
+        init=he,
+        settings=Settings(epochs=60, eta=0.1, halve_after=3),
+        readings=(Reading("test_accuracy", "at best validation", 98.7, source="Hinton 2012"),),
+        seeds=3,
+        notes=(6,),
+    )
+    table["c3-expanded-100"] = replace(
+        e,
+        title="the fivefold training set, 100 hidden",
+        section="3, Artificially expanding the training data",
+        sizes=(784, 100, 10),
+        settings=Settings(epochs=30, eta=0.5, lmbda=5.0, halve_after=3),
+        fivefold=True,
+        readings=final,
+    )
+    return table
+
+
+def _simard() -> dict[str, Experiment]:
+    table = {}
+    for name, distortion, epochs, book in (
+        ("no", None, 60, 98.4),
+        ("affine", "RandomAffine", 120, 98.9),
+        ("elastic", "ElasticDistortion", 120, 99.3),
+    ):
+        table[f"c3-simard-{name}"] = replace(
+            SIMARD,
+            title=f"800 hidden, {name} distortions",
+            settings=Settings(epochs=epochs, eta=0.2, lmbda=1.0, halve_after=5),
+            distortion=distortion,
+            readings=(Reading("test_accuracy", "at best validation", book, source="Simard 2003"),),
+            notes=(6,),
+        )
+    return table
+
+
+def _chapter_5() -> dict[str, Experiment]:
+    e = CHAPTER_5
+    table = {}
+    for depth, book in ((1, 96.48), (2, 96.90), (3, 96.57), (4, 96.53)):
+        table[f"c5-depth-{depth}"] = replace(
+            e,
+            title=f"{depth} hidden layer{'s' * (depth > 1)} of 30",
+            sizes=(784, *[30] * depth, 10),
+            readings=_watched("validation", book),
+            notes=(2,),
+        )
+    for depth, books in (
+        (2, (0.07, 0.31)),
+        (3, (0.012, 0.060, 0.283)),
+        (4, (0.003, 0.017, 0.070, 0.285)),
+    ):
+        table[f"c5-norms-{depth}"] = replace(
+            e,
+            title=f"speed of learning at the start, {depth} hidden layers",
+            sizes=(784, *[30] * depth, 10),
+            settings=Settings(epochs=500, mini_batch_size=1000, eta=0.1, lmbda=5.0),
+            training_size=1000,
+            norms=True,
+            readings=tuple(
+                Reading(f"norm_{l}", "epoch 0", book) for l, book in enumerate(books, start=1)
+            ),
+            notes=(7,),
+        )
+    return table
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    **_chapter_1(),
+    **_chapter_3(),
+    **_own_rows(),
+    **_simard(),
+    **_chapter_5(),
+}
+
+
+def run_seed(name: str, seed: int) -> Result:
+    """Run an experiment once and return what happened, as plain JSON.
+
+    Parameters
+    ----------
+    name : str
+        A key of `EXPERIMENTS`.
+    seed : int
+        From which initial weights and training draw, in two streams.
+
+    Returns
+    -------
+    dict
+        "experiment", "seed", "network", "settings", "epochs" (lists as in `History`), "final"
+        (measured once, after training), "seconds" in all, and "environment".
+    """
+    e = EXPERIMENTS[name]
+    init_rng, training_rng = generator(seed).spawn(2)
+    net = Network(
+        e.sizes,
+        cost=e.cost,
+        activation=e.activation,
+        output=e.output,
+        init=e.init,
+        dropout=e.dropout,
+        rng=init_rng,
+    )
+    training, validation, test = _mnist()
+    training = _fivefold() if e.fivefold else training[: e.training_size]
+    validation = validation[: e.validation_size]
+    start = perf_counter()
+    if e.norms:
+        epochs = _gradient_norms(net, training, e.settings)
+        final: dict[str, float] = {}
+    else:
+        sets = {"training": training, "test": test}
+        history = train(
+            net,
+            training,
+            e.settings,
+            validation=validation if e.every_epoch else None,
+            monitor={key: sets[key] for key in e.monitor},
+            rng=training_rng,
+            transform=getattr(nndl_data, e.distortion)() if e.distortion else None,
+        )
+        epochs = history.epochs
+        with one_thread():
+            final = {
+                f"{key}_accuracy": evaluate(net, data).accuracy
+                for key, data in (("validation", validation), ("test", test))
+            } | {"epochs": len(history)}
+    return {
+        "experiment": name,
+        "seed": seed,
+        "network": repr(net),
+        "settings": asdict(e.settings),
+        "epochs": {key: [_short(value) for value in series] for key, series in epochs.items()},
+        "final": final,
+        "seconds": round(perf_counter() - start, 1),
+        "environment": environment(),
+    }
+
+
+def _gradient_norms(net: Network, training: Dataset, settings: Settings) -> dict[str, list[float]]:
+    """Return the norms of the bias gradients of each hidden layer before each step (chapter 5).
+
+    The steps are those of full-batch gradient descent. "bar_l" holds the first six gradients of
+    hidden layer l at the start.
+    """
+    x, y = training.images.T, training.labels
+    series: dict[str, list[float]] = {}
+    with one_thread():
+        for epoch in range(settings.epochs):
+            nabla_b, _ = net.backprop(x, y)
+            for l, nabla in enumerate(nabla_b[:-1], start=1):
+                series.setdefault(f"norm_{l}", []).append(float(np.linalg.norm(nabla)))
+                if epoch == 0:
+                    series[f"bar_{l}"] = nabla[:6, 0].astype(float).tolist()
+            net.update_mini_batch(x, y, settings.eta, settings.lmbda, len(training))
+    return series
+
+
+def _short(value: float) -> float:
+    """Return a number of at most seven significant digits: float32 holds no more."""
+    return float(f"{value:.7g}")
+
+
+@cache
+def _mnist() -> tuple[Dataset, Dataset, Dataset]:
+    return load_mnist()
+
+
+@cache
+def _fivefold() -> Dataset:
+    return nndl_data.shifted_fivefold(load_mnist(dtype=np.uint8)[0])

@@ -1,0 +1,130 @@
+"""Cost functions: the value of each example, and its derivative delta = dC/dz at the output, BP1.
+
+Arrays are columns: z, a and y have shape (n_out, m). Values come from z wherever the outputs can
+saturate, so that they stay finite when a rounds to 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import logsumexp
+
+from nndl.functions import (
+    ACTIVATIONS,
+    Activation,
+    Array,
+    sigmoid,
+    softmax,
+)
+
+__all__ = ["COSTS", "Cost", "cross_entropy", "log_likelihood", "quadratic"]
+
+
+class Cost:
+    """What a network minimises: the mean of `value` over the training examples."""
+
+    name: ClassVar[str]
+    accepts: ClassVar[tuple[Activation, ...]] = (sigmoid, softmax)
+
+    def check(self, activation: Activation) -> None:
+        """Refuse an output activation for which this cost has no gradient.
+
+        Raises
+        ------
+        ValueError
+            The logarithm in the cost needs outputs between 0 and 1.
+        """
+        if activation not in self.accepts:
+            raise ValueError(
+                f"the {self.name} cost takes the logarithm of the outputs, so it needs "
+                f"{' or '.join(f.name for f in self.accepts)} outputs, not {activation.name}; "
+                "use the quadratic cost, or another output activation"
+            )
+
+    def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        """Return the cost of each example, shape (m,)."""
+        raise NotImplementedError
+
+    def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        """Return delta = dC/dz of each example, shape (n_out, m)."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str:
+        return self.name.replace("-", "_")  # one object of each kind, also after copy and pickle
+
+
+class Quadratic(Cost):
+    """|a - y|^2 / 2, equation (6); goes with every output activation."""
+
+    name = "quadratic"
+    accepts = tuple(ACTIVATIONS.values())
+
+    def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        value: Array = 0.5 * np.square(a - y).sum(axis=0)
+        return value
+
+    def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        return activation.error(a - y, a)  # BP1: nabla_a C (x) sigma'(z)
+
+
+class CrossEntropy(Cost):
+    """-sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], equation (63)."""
+
+    name = "cross-entropy"
+
+    def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        value: Array
+        if activation is sigmoid:
+            # ln sigma(z) = -ln(1 + e^-z) and ln(1 - sigma(z)) = -z - ln(1 + e^-z).
+            value = (np.logaddexp(0, z) - y * z).sum(axis=0)
+        else:
+            value = (logsumexp(z, axis=0) - y * z - (1 - y) * _log_others(z)).sum(axis=0)
+        return value
+
+    def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        if activation is sigmoid:
+            return a - y  # BP1, equation (68): sigma'(z) cancels
+        # 1 - a_j is the sum of the other outputs. With L_j the logarithm of their sum of exp(z_k),
+        # C = sum_j [ln sum_k exp(z_k) - y_j z_j - (1 - y_j) L_j], and dL_j/dz_k = exp(z_k - L_j).
+        shares = np.exp(np.minimum(z - _log_others(z)[:, None], 0))  # (j, k, m): k's part beside j
+        shares[np.diag_indices(len(z))] = 0
+        delta: Array = len(z) * a - y - np.einsum("jm,jkm->km", 1 - y, shares)  # BP1
+        return delta
+
+
+class LogLikelihood(Cost):
+    """-sum_j y_j ln a_j: for a label j, -ln a_j, equation (80)."""
+
+    name = "log-likelihood"
+
+    def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        log_a = -np.logaddexp(0, -z) if activation is sigmoid else z - logsumexp(z, axis=0)
+        value: Array = -(y * log_a).sum(axis=0)
+        return value
+
+    def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        if activation is sigmoid:
+            return y * (a - 1)  # BP1
+        delta: Array = a * y.sum(axis=0) - y  # BP1, equation (84): a - y where the y add to 1
+        return delta
+
+
+def _log_others(z: Array) -> Array:
+    """Return L_j = ln sum_{k != j} exp(z_k), shape (n_out, m)."""
+    n, m = z.shape
+    others = np.broadcast_to(z, (n, n, m)).copy()
+    others[np.diag_indices(n)] = -np.inf
+    result: Array = logsumexp(others, axis=1)
+    return result
+
+
+quadratic = Quadratic()
+cross_entropy = CrossEntropy()
+log_likelihood = LogLikelihood()
+
+COSTS: dict[str, Cost] = {c.name: c for c in (quadratic, cross_entropy, log_likelihood)}

@@ -1,0 +1,58 @@
+"""Mini-batches: the rows of a data set, gathered in a given order, as the columns of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl.data.dataset import Dataset
+from nndl.functions import Array
+
+__all__ = ["Transform", "mini_batches"]
+
+Transform = Callable[[Array, np.random.Generator], Array]
+"""Turns images (k, n_in) into others of the same shape and dtype: see `nndl.data.expand`."""
+
+CHUNK = 500  # images gathered at a time: many enough to hide the overhead, few enough for the cache
+
+
+def mini_batches(
+    dataset: Dataset,
+    order: NDArray[np.integer],
+    size: int,
+    n_out: int,
+    dtype: np.dtype[Any],
+    prepare: Callable[[Array], Array] | None = None,
+) -> Iterator[list[tuple[Array, Array]]]:
+    """Yield chunks of mini-batches (x, y), all of a chunk of one size.
+
+    x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot. Both are views of
+    buffers that the next chunk overwrites. Where ``size`` does not divide the number of images,
+    the last mini-batch is smaller, and a chunk of its own. ``prepare`` is given the rows of a
+    chunk, (k, n_in), before they are cut up.
+    """
+    images, labels = dataset.images, dataset.labels
+    n, chunk = len(order), max(1, CHUNK // size) * size
+    one_hot = np.eye(n_out, dtype=dtype)
+    raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
+    x = raw if images.dtype == dtype else np.empty_like(raw, dtype)
+    y = np.empty((len(raw), n_out), dtype)
+    scale = 1 / 256 if images.dtype == np.uint8 else 1.0
+
+    whole = n - n % size
+    bounds = [(start, min(start + chunk, whole)) for start in range(0, whole, chunk)]
+    if whole < n:
+        bounds.append((whole, n))
+    for start, end in bounds:
+        picked, k = order[start:end], end - start
+        # mode="clip" writes into out directly; the default checks into a buffer first.
+        images.take(picked, axis=0, out=raw[:k], mode="clip")
+        one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
+        if x is not raw:
+            np.multiply(raw[:k], scale, out=x[:k], dtype=dtype, casting="same_kind")
+        rows = x[:k] if prepare is None else prepare(x[:k])
+        m = min(size, k)
+        yield [(rows[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]

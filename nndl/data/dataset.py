@@ -1,0 +1,85 @@
+"""Labelled images: the one form in which data enters the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images in rows and their labels.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, n_in)
+        Floats with finite values (the book's MNIST: float32, raw/256, so 0 <= pixel < 1), or uint8
+        with the raw values 0 to 255. An image is a row.
+    labels : ndarray of integers, shape (n,)
+        The class of each image, 0 or more.
+    name : str
+        What the images are, for tables and figures: "MNIST training", "synthetic digits".
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together, the labels are not whole numbers of at least 0, or a
+        pixel is NaN or infinite.
+    """
+
+    images: NDArray[np.floating | np.uint8]
+    labels: NDArray[np.integer]
+    name: str = "unnamed"
+
+    def __post_init__(self) -> None:
+        images, labels = np.asanyarray(self.images), np.asanyarray(self.labels)
+        if images.ndim != 2 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
+            raise ValueError(
+                "images must be floats or uint8 of shape (n, n_in), a row for each image, but are "
+                f"{images.dtype} of shape {images.shape}; flatten them with "
+                "images.reshape(len(images), -1) and convert them with .astype(numpy.float32)"
+            )
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels must be integers of shape ({len(images)},), one for each image, but are "
+                f"{labels.dtype} of shape {labels.shape}; one-hot labels become integers by "
+                "labels.argmax(axis=1)"
+            )
+        if labels.size and labels.min() < 0:
+            raise ValueError(f"labels must be 0 or more, but the smallest is {labels.min()}")
+        # A sum is finite only if every pixel is: one pass without a temporary mask.
+        if images.dtype.kind == "f" and not np.isfinite(images.sum(dtype=np.float64)):
+            row = int(np.argmin(np.isfinite(images).all(axis=1)))
+            raise ValueError(
+                f"pixels must be finite, but image {row} holds NaN or infinity; "
+                "clean the images before training"
+            )
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[NDArray[np.generic]]:
+        """Allow ``images, labels = dataset``."""
+        return iter((self.images, self.labels))
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> Dataset:
+        """Return the data set of the chosen rows, as ``training[:1000]`` in the book."""
+        if not isinstance(rows, slice | np.ndarray):
+            raise TypeError(
+                f"a data set is indexed by a slice or an array of rows, not by {rows!r}; "
+                "a single image is dataset.images[i] with dataset.labels[i]"
+            )
+        return Dataset(self.images[rows], self.labels[rows], self.name)
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, {len(self):,} images of {self.images.shape[1]} pixels, "
+            f"{self.images.dtype})"
+        )

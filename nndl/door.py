@@ -1,0 +1,91 @@
+"""What comes in from outside is looked at once, at the door, and then trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from nndl.data.dataset import Dataset
+from nndl.functions import Array
+
+__all__ = ["as_columns", "as_targets", "check_dataset", "one_hot", "rows_as_columns"]
+
+
+def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
+    """Return x as a finite matrix (n_in, m) of the given dtype, or raise ValueError."""
+    array: NDArray[Any] = np.asarray(x)
+    if array.ndim != 2 or array.shape[0] != n_in or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"x must be numbers of shape ({n_in}, m), a column for each example, but is "
+            f"{array.dtype} of shape {array.shape}; transpose images in rows, and reshape a "
+            f"single one to ({n_in}, 1)"
+        )
+    return _finite(array, "x").astype(dtype, copy=False)
+
+
+def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
+    """Return images (n, n_in) as columns (n_in, n); raw pixels of uint8 are divided by 256."""
+    array: NDArray[Any] = np.asarray(images)
+    if array.ndim != 2 or array.shape[1] != n_in or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"images must be numbers of shape (n, {n_in}), a row for each, but are "
+            f"{array.dtype} of shape {array.shape}; reshape them, a single one to (1, {n_in})"
+        )
+    if array.dtype == np.uint8:
+        columns: Array = np.multiply(array, 1 / 256, dtype=dtype).T
+        return columns
+    return _finite(array, "images").astype(dtype, copy=False).T
+
+
+def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
+    """Return desired outputs as columns (n_out, m); integer labels (m,) become one-hot."""
+    array: NDArray[Any] = np.asarray(y)
+    if array.shape == (m,) and array.dtype.kind in "iu":
+        return one_hot(array, n_out, dtype)
+    if array.shape != (n_out, m) or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"y must have the shape ({n_out}, {m}), or be {m} integer labels, but is "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return _finite(array, "y").astype(dtype, copy=False)
+
+
+def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float32) -> Array:
+    """Return (n_out, m) columns that are 1 at the label and 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If a label is not in 0 to n_out - 1.
+    """
+    if labels.size and not 0 <= labels.min() <= labels.max() < n_out:
+        raise ValueError(
+            f"labels must be 0 to {n_out - 1}, but range from {labels.min()} to {labels.max()}"
+        )
+    columns: Array = np.eye(n_out, dtype=dtype)[labels].T
+    return columns
+
+
+def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
+    """Raise ValueError if a data set is empty or does not fit a network of these ends."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"expected a Dataset(images, labels), not {type(data).__name__}")
+    if not len(data):
+        raise ValueError(f"{data!r} is empty: give it at least one image")
+    if data.images.shape[1] != n_in or data.labels.max() >= n_out:
+        raise ValueError(
+            f"the network takes {n_in} pixels and knows the labels 0 to {n_out - 1}, but {data!r} "
+            f"has labels up to {data.labels.max()}; fit the first and the last layer to it"
+        )
+
+
+def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
+    # The sum of finite numbers is rarely infinite, and cheap: only then look at each.
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = not np.isfinite(array.sum())
+        if suspicious and not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, but holds NaN or infinity: clean it first")
+    return array

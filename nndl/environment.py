@@ -1,0 +1,67 @@
+"""What a run ran on: recorded beside every result, so that it can be judged years later."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy
+import scipy
+from threadpoolctl import threadpool_info
+
+import nndl
+
+__all__ = ["environment"]
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Return versions, BLAS, processor and git revision, as plain JSON."""
+    blas = [i for i in threadpool_info() if i["user_api"] == "blas"]
+    return {
+        "nndl": nndl.__version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "blas": sorted({f"{i['internal_api']} {i['version']} {_architecture(i)}" for i in blas}),
+        "blas_threads": 1,
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "revision": _revision(),
+    }
+
+
+def _architecture(info: dict[str, Any]) -> str:
+    return str(info.get("architecture", ""))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or "unknown"
+
+
+def _revision() -> str | None:
+    """Return the git commit of the code, with a + if it has been changed since; None if unknown."""
+    folder = Path(nndl.__file__).parent
+    git = ["git", "-C", str(folder)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+        if head.returncode:
+            return None
+        # Only changes of the package itself can change a result.
+        clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return head.stdout.strip() + ("+" if clean.returncode else "")

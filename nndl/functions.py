@@ -1,0 +1,160 @@
+"""Activation functions: the value from z, the derivative from the output a.
+
+Arrays are columns: shape (n, m) for n neurons and m examples of a mini-batch. Every function keeps
+the dtype of its input and writes into ``out`` when it is given (which may be the input itself).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Array",
+    "identity",
+    "relu",
+    "scaled_tanh",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+Array = NDArray[np.floating[Any]]
+
+
+class Activation:
+    """A function of the weighted input z that works on each neuron alone."""
+
+    name: ClassVar[str]
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        """Return a = sigma(z), shape (n, m)."""
+        raise NotImplementedError
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        """Return sigma'(z) computed from the output a = sigma(z), shape (n, m)."""
+        raise NotImplementedError
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        """Turn dC/da into delta = dC/dz, in place: the Hadamard product of BP1 and BP2."""
+        return np.multiply(nabla_a, self.prime(a), out=nabla_a)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str:
+        return self.name.replace("-", "_")  # one object of each kind, also after copy and pickle
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-z)), equation (3); its derivative is a (1 - a)."""
+
+    name = "sigmoid"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        result: Array = expit(z, out=out)
+        return result
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        out = np.subtract(1, a, out=out)
+        return np.multiply(out, a, out=out)
+
+
+class Tanh(Activation):
+    """tanh(z), equation (109) of the book; its derivative is 1 - a^2."""
+
+    name = "tanh"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.tanh(z, out=out)
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        out = np.multiply(a, a, out=out)
+        return np.subtract(1, out, out=out)
+
+
+class ScaledTanh(Activation):
+    """1.7159 tanh(2z/3) of LeCun et al., "Efficient BackProp" (1998), section 4.4."""
+
+    name = "scaled-tanh"
+    height, slope = 1.7159, 2 / 3
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        out = np.multiply(self.slope, z, out=out)
+        np.tanh(out, out=out)
+        return np.multiply(self.height, out, out=out)
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        out = np.multiply(a, a, out=out)
+        np.subtract(self.height**2, out, out=out)
+        return np.multiply(self.slope / self.height, out, out=out)
+
+
+class ReLU(Activation):
+    """max(0, z); its derivative is 1 where z > 0 and, by convention, 0 elsewhere."""
+
+    name = "relu"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.maximum(z, 0, out=out)
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        return np.sign(a, out=out)
+
+
+class Identity(Activation):
+    """The linear neuron a = z, whose derivative is 1."""
+
+    name = "identity"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.positive(z, out=out)
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        if out is None:
+            return np.ones_like(a)
+        out[...] = 1
+        return out
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        return nabla_a
+
+
+class Softmax(Activation):
+    """exp(z_j) / sum_k exp(z_k) over the neurons of a layer, equation (78).
+
+    Every output depends on every input, so the derivative of one example is the matrix
+    da_j/dz_k = a_j (1[j = k] - a_k): there is no `prime`, and `error` multiplies by the matrix.
+    """
+
+    name = "softmax"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        out = np.subtract(z, z.max(axis=0), out=out)
+        np.exp(out, out=out)
+        out /= out.sum(axis=0)
+        return out
+
+    def prime(self, a: Array, out: Array | None = None) -> Array:
+        raise TypeError("the derivative of softmax is a matrix, not a vector: use softmax.error")
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        nabla_a -= (nabla_a * a).sum(axis=0)
+        return np.multiply(nabla_a, a, out=nabla_a)
+
+
+sigmoid = Sigmoid()
+tanh = Tanh()
+scaled_tanh = ScaledTanh()
+relu = ReLU()
+identity = Identity()
+softmax = Softmax()
+
+ACTIVATIONS: dict[str, Activation] = {
+    f.name: f for f in (sigmoid, tanh, scaled_tanh, relu, identity, softmax)
+}

@@ -1,0 +1,140 @@
+"""Layers: the contract that each keeps, the step that each takes, and dropout.
+
+Between layers everything is a matrix of columns, shape (n, m): n numbers for each of the m examples
+of a mini-batch. A layer that thinks in pictures reshapes inside.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from nndl.functions import Array
+
+__all__ = ["Dropout", "Layer", "Step"]
+
+
+class Step:
+    """The numbers of one step of gradient descent with m of n examples.
+
+    Raises
+    ------
+    ValueError
+        If eta is not positive and finite, lmbda or lmbda_l1 is negative or not finite, or mu is
+        outside [0, 1): beyond 1 the velocity grows without end, below 0 it turns back.
+    """
+
+    __slots__ = ("alpha", "decay", "l1", "mu")
+
+    def __init__(
+        self,
+        m: int,
+        n: int,
+        eta: float,
+        lmbda: float = 0.0,
+        lmbda_l1: float = 0.0,
+        mu: float = 0.0,
+    ) -> None:
+        if not 0 < eta < inf:
+            raise ValueError(f"the learning rate eta must be positive and finite, not {eta!r}")
+        for name, value in (("lmbda", lmbda), ("lmbda_l1", lmbda_l1)):
+            if not 0 <= value < inf:
+                raise ValueError(f"{name} must be 0 or more and finite, not {value!r}")
+        if not 0 <= mu < 1:
+            raise ValueError(f"the momentum coefficient mu must be in [0, 1), not {mu!r}")
+        self.alpha = -eta / m
+        self.decay = eta * lmbda / n
+        self.l1 = eta * lmbda_l1 / n
+        self.mu = mu
+
+
+class Layer(Protocol):
+    """What a network asks of a layer.
+
+    A layer with parameters has weights `w` and biases `b`; one without has None for both.
+    """
+
+    @property
+    def w(self) -> Array | None:
+        """Weights, (n_out, n_in)."""
+
+    @property
+    def b(self) -> Array | None:
+        """Biases, (n_out, 1)."""
+
+    def build(
+        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
+    ) -> tuple[int, ...]:
+        """Draw the parameters for inputs of a given shape; return the shape of the outputs."""
+
+    def feedforward(self, a: Array) -> Array:
+        """Return the outputs, (n_out, m), for inputs a, (n_in, m). Pure: nothing is remembered."""
+
+    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
+        """Return the outputs and remember, in buffers of the layer, what the way back needs."""
+
+    def error(self, nabla_a: Array) -> Array:
+        """Turn dC/da of the remembered outputs into delta = dC/dz; may reuse the array."""
+
+    def propagate(self, delta: Array) -> Array:
+        """Return dC/da of the remembered inputs, in a buffer of the layer."""
+
+    def gradient(self, delta: Array) -> tuple[Array, Array]:
+        """Return (nabla_b, nabla_w), summed over the mini-batch."""
+
+    def update(self, delta: Array, step: Step) -> None:
+        """Take a step of gradient descent, in place."""
+
+
+class Dropout:
+    """Silence each input with probability p, a fresh draw for each example of each mini-batch.
+
+    As in the book (chapter 3, "Dropout"), the survivors are not scaled up in training; instead
+    everything is multiplied by 1 - p when the whole network answers.
+
+    Parameters
+    ----------
+    p : float
+        Probability in [0, 1).
+    """
+
+    w: Array | None = None
+    b: Array | None = None
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"the probability of dropping a neuron must be in [0, 1), not {p!r}")
+        self.p = float(p)
+
+    def build(
+        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
+    ) -> tuple[int, ...]:
+        return shape
+
+    def feedforward(self, a: Array) -> Array:
+        return (1 - self.p) * a
+
+    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
+        if rng is None:
+            self.kept: Array | NDArray[np.bool_] = np.full((1, 1), 1 - self.p, a.dtype)
+        else:
+            self.kept = (rng.random(a.shape[::-1], np.float32) >= self.p).T
+        return a * self.kept
+
+    def error(self, nabla_a: Array) -> Array:
+        return nabla_a
+
+    def propagate(self, delta: Array) -> Array:
+        return delta * self.kept
+
+    def gradient(self, delta: Array) -> tuple[Array, Array]:
+        raise TypeError("dropout has no parameters")
+
+    def update(self, delta: Array, step: Step) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.p:g})"

@@ -1,0 +1,427 @@
+"""The network of the book: feedforward, backpropagation and stochastic gradient descent.
+
+Data comes in rows, mathematics runs in columns: inside, x is (n_in, m), w is (n_out, n_in) and b is
+(n_out, 1) for the m examples of a mini-batch, so that every line is the book's line.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite, prod
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from nndl.blas import columns, descend, one_thread
+from nndl.costs import Cost, cross_entropy, log_likelihood
+from nndl.data.batches import Transform, mini_batches
+from nndl.data.dataset import Dataset
+from nndl.door import as_columns, as_targets, check_dataset, rows_as_columns
+from nndl.functions import Activation, Array, sigmoid, softmax
+from nndl.initialisers import Initialiser, default
+from nndl.layers import Dropout, Layer, Step
+from nndl.streams import Rng, Streams, generator
+
+__all__ = ["Dense", "DivergedError", "Network"]
+
+
+class DivergedError(ArithmeticError):
+    """Training reached outputs that are no longer finite."""
+
+
+class Dense:
+    """A fully connected layer of n_out neurons: a = sigma(w a_in + b).
+
+    Attributes
+    ----------
+    w : ndarray, shape (n_out, n_in)
+    b : ndarray, shape (n_out, 1)
+    """
+
+    def __init__(
+        self, n_out: int, activation: Activation = sigmoid, init: Initialiser = default
+    ) -> None:
+        if isinstance(n_out, bool) or not isinstance(n_out, int | np.integer) or n_out < 1:
+            raise ValueError(f"a layer has a whole number of neurons, 1 or more, not {n_out!r}")
+        self.n_out, self.activation, self.init = int(n_out), activation, init
+
+    def build(
+        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
+    ) -> tuple[int, ...]:
+        self.w, self.b = self.init.draw((self.n_out, prod(shape)), rng, dtype)
+        self.v_w: Array | None = None
+        self.v_b: Array | None = None
+        self._allocate(0)
+        return (self.n_out,)
+
+    def _allocate(self, m: int) -> None:
+        n_out, n_in = self.w.shape
+        self.z = columns(n_out, m, self.w.dtype)
+        self.a = columns(n_out, m, self.w.dtype)
+        self.nabla_x = columns(n_in, m, self.w.dtype)
+        self.ones = np.ones((1, m), self.w.dtype)
+
+    def weighted_input(self, a: Array) -> Array:
+        """Return z, (n_out, m), for the outputs a, (n_in, m), of the layer below."""
+        z: Array = self.w @ a + self.b  # (25)
+        return z
+
+    def feedforward(self, a: Array) -> Array:
+        return self.activation(self.weighted_input(a))
+
+    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
+        if a.shape[1] != self.z.shape[1]:
+            self._allocate(a.shape[1])
+        self.x = a
+        np.matmul(self.w, a, out=self.z)
+        self.z += self.b
+        return self.activation(self.z, out=self.a)
+
+    def error(self, nabla_a: Array) -> Array:
+        return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
+
+    def propagate(self, delta: Array) -> Array:
+        return np.matmul(self.w.T, delta, out=self.nabla_x)
+
+    def gradient(self, delta: Array) -> tuple[Array, Array]:
+        nabla_b: Array = delta.sum(axis=1, keepdims=True)  # BP3
+        nabla_w: Array = delta @ self.x.T  # BP4
+        return nabla_b, nabla_w
+
+    def update(self, delta: Array, step: Step) -> None:
+        if step.mu and self.v_w is None:
+            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
+        descend(self.b, self.v_b, delta, self.ones, step.alpha, step.mu)
+        descend(self.w, self.v_w, delta, self.x, step.alpha, step.mu, step.decay, step.l1)
+
+    def __repr__(self) -> str:
+        return f"Dense({self.n_out}, {self.activation})"
+
+
+class Network:
+    """A feedforward neural network.
+
+    Parameters
+    ----------
+    layers : sequence of int, or of layers
+        ``[784, 30, 10]`` as in the book, the number of inputs and then the neurons of each layer;
+        or layer objects, the last of them Dense, with the shape of an input in ``input_shape``.
+    cost : Cost
+        quadratic, cross_entropy or log_likelihood.
+    activation, init, dropout
+        Where sizes are given: the activation of the hidden layers, the initialiser of all layers,
+        the probability of dropping a hidden neuron.
+    output : Activation, optional
+        Where sizes are given: the activation of the last layer. By default sigmoid for the
+        cross-entropy, softmax for the log-likelihood, ``activation`` for the quadratic cost.
+    rng : int, Generator or None
+        What the parameters are drawn with.
+    dtype : float32 or float64
+        Of all parameters and all arithmetic.
+    input_shape : int or tuple of int
+        Where layers are given: 784, or (maps, height, width).
+
+    Raises
+    ------
+    ValueError
+        For fewer than two sizes, a size below 1, another dtype, or a cost that has no gradient
+        with the output activation.
+
+    Examples
+    --------
+    >>> Network([784, 30, 10], rng=0).n_parameters
+    23860
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int] | Sequence[Layer],
+        *,
+        cost: Cost = cross_entropy,
+        activation: Activation = sigmoid,
+        output: Activation | None = None,
+        init: Initialiser = default,
+        dropout: float = 0.0,
+        rng: Rng = None,
+        dtype: DTypeLike = np.float32,
+        input_shape: int | tuple[int, ...] | None = None,
+    ) -> None:
+        if all(isinstance(layer, int | np.integer) for layer in layers):
+            if len(layers) < 2:
+                raise ValueError(
+                    "sizes must name the inputs and at least one layer, like [784, 30, 10], "
+                    f"not {list(layers)!r}"
+                )
+            input_shape, *hidden, n_out = cast("Sequence[int]", layers)
+            defaults = {cross_entropy: sigmoid, log_likelihood: softmax}
+            built: list[Layer] = []
+            for n in hidden:
+                built.append(Dense(n, activation, init))
+                if dropout:
+                    built.append(Dropout(dropout))
+            built.append(Dense(n_out, output or defaults.get(cost, activation), init))
+            layers = built
+        if not isinstance(layers[-1], Dense):
+            raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
+        self.layers = cast("list[Layer]", list(layers))
+        self.output = layers[-1]
+        self.cost = cost
+        cost.check(self.output.activation)
+
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
+        shape = (input_shape,) if isinstance(input_shape, int | np.integer) else input_shape
+        if not shape or min(shape) < 1:
+            raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {input_shape!r}")
+        self.input_shape = shape
+        self.n_in, self.n_out = prod(shape), self.output.n_out
+        rng = generator(rng)
+        for layer in self.layers:
+            shape = layer.build(shape, rng, self.dtype)
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        """The weights of each layer that has some, (n_out, n_in): live, so change them in place."""
+        return tuple(layer.w for layer in self.layers if layer.w is not None)
+
+    @property
+    def biases(self) -> tuple[Array, ...]:
+        """The biases of each layer that has some, (n_out, 1): live, so change them in place."""
+        return tuple(layer.b for layer in self.layers if layer.b is not None)
+
+    @property
+    def parameters(self) -> tuple[Array, ...]:
+        """All weights, then all biases, live."""
+        return self.weights + self.biases
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights and biases together."""
+        return sum(p.size for p in self.parameters)
+
+    def astype(self, dtype: DTypeLike) -> Network:
+        """Return a copy that computes in another dtype; its velocities start from 0."""
+        twin = Network(
+            copy.deepcopy(self.layers), cost=self.cost, dtype=dtype, input_shape=self.input_shape
+        )
+        for new, old in zip(twin.parameters, self.parameters, strict=True):
+            new[...] = old
+        return twin
+
+    def __repr__(self) -> str:
+        chain = " - ".join(["x".join(map(str, self.input_shape)), *map(repr, self.layers)])
+        return f"Network({chain}, {self.cost}, {self.n_parameters:,} parameters, {self.dtype})"
+
+    # Answers: pure, they remember nothing.
+
+    def feedforward(self, x: ArrayLike) -> Array:
+        """Return the outputs, (n_out, m), for inputs x, (n_in, m); ``net(x)`` is the same.
+
+        Raises
+        ------
+        ValueError
+            If x is not a matrix of n_in rows, or holds NaN or infinity.
+        """
+        return self.outputs(as_columns(x, self.n_in, self.dtype))[1]
+
+    __call__ = feedforward
+
+    def predict(self, images: ArrayLike) -> NDArray[np.intp]:
+        """Return the label, the number of the largest output, for rows of images (n, n_in)."""
+        labels: NDArray[np.intp] = self._answers(images).argmax(axis=0)
+        return labels
+
+    def predict_proba(self, images: ArrayLike) -> Array:
+        """Return the probability of each label, (n, n_out), for rows of images (n, n_in).
+
+        Softmax outputs are probabilities; sigmoid outputs are divided by their sum.
+
+        Raises
+        ------
+        ValueError
+            As `feedforward`; and if the outputs are of another kind.
+        """
+        if self.output.activation not in (sigmoid, softmax):
+            raise ValueError(
+                f"{self.output.activation} outputs are no probabilities: use predict for labels, "
+                "or feedforward for the outputs themselves"
+            )
+        a = self._answers(images)
+        probabilities: Array = (a / a.sum(axis=0)).T
+        return probabilities
+
+    def _answers(self, images: ArrayLike) -> Array:
+        x = rows_as_columns(images, self.n_in, self.dtype)
+        answers = np.empty((self.n_out, x.shape[1]), self.dtype)
+        for i in range(0, x.shape[1], 1000):  # no more memory than a thousand images need
+            answers[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])[1]
+        return answers
+
+    def outputs(self, x: Array) -> tuple[Array, Array]:
+        """Return z and a of the last layer, (n_out, m), for columns x that are known to fit."""
+        for layer in self.layers[:-1]:
+            x = layer.feedforward(x)
+        z = self.output.weighted_input(x)
+        return z, self.output.activation(z)
+
+    # Backpropagation (chapter 2) and the steps it serves.
+
+    def _errors(
+        self, x: Array, y: Array, rng: np.random.Generator | None
+    ) -> Iterator[tuple[Layer, Array]]:
+        """Yield (layer, delta) from the last layer back to the first.
+
+        A layer is yielded after its delta has been propagated, so that it may be updated at once.
+        """
+        a = x
+        for layer in self.layers:
+            a = layer.forward(a, rng)
+        out = self.output
+        delta = self.cost.delta(out.z, out.a, y, out.activation)  # BP1: see costs.py
+        for layer, below in zip(self.layers[:0:-1], self.layers[-2::-1], strict=True):
+            nabla_a = layer.propagate(delta)
+            yield layer, delta
+            delta = below.error(nabla_a)
+        yield self.layers[0], delta
+
+    def backprop(
+        self, x: ArrayLike, y: ArrayLike, rng: np.random.Generator | None = None
+    ) -> tuple[list[Array], list[Array]]:
+        """Return the gradient of the mean cost of a mini-batch, without regularisation.
+
+        Parameters
+        ----------
+        x : array_like, shape (n_in, m)
+            Inputs.
+        y : array_like, shape (n_out, m), or integers of shape (m,)
+            Desired outputs, or labels.
+        rng : Generator, optional
+            What dropout draws with; without it dropout is averaged, as in an answer.
+
+        Returns
+        -------
+        nabla_b, nabla_w : lists of ndarray, shaped like `biases` and `weights`
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a label is out of range, or a number is not finite.
+        """
+        x = as_columns(x, self.n_in, self.dtype)
+        m = x.shape[1]
+        y = as_targets(y, self.n_out, m, self.dtype)
+        gradients = [l.gradient(delta) for l, delta in self._errors(x, y, rng) if l.w is not None]
+        nabla_b, nabla_w = zip(*reversed(gradients), strict=True)
+        return [b / m for b in nabla_b], [w / m for w in nabla_w]
+
+    def update_mini_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        eta: float,
+        lmbda: float = 0.0,
+        n: int | None = None,
+        *,
+        lmbda_l1: float = 0.0,
+        mu: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Take one step of gradient descent with a mini-batch of m examples.
+
+        w <- (1 - eta lmbda/n) w - eta lmbda_l1/n sgn(w) - eta/m sum_x dC_x/dw, and the same for b
+        without decay (equations 20-21, 93, 97); with mu, the velocity takes this step and moves
+        the weights (equations 107-108).
+
+        Parameters
+        ----------
+        x, y, rng
+            As for `backprop`; the same errors.
+        eta, lmbda, lmbda_l1, mu : float
+            Learning rate, L2 and L1 regularisation, momentum coefficient.
+        n : int
+            Size of the training set, by which lmbda is divided; needed where lmbda is not 0.
+        """
+        x = as_columns(x, self.n_in, self.dtype)
+        y = as_targets(y, self.n_out, x.shape[1], self.dtype)
+        if n is None and (lmbda or lmbda_l1):
+            raise ValueError("lmbda is divided by the size of the training set: give it as n")
+        step = Step(x.shape[1], n or 1, eta, lmbda, lmbda_l1, mu)
+        for layer, delta in self._errors(x, y, rng):
+            layer.update(delta, step)
+
+    def sgd(
+        self,
+        training: Dataset,
+        epochs: int,
+        mini_batch_size: int,
+        eta: float | Callable[[int], float],
+        *,
+        lmbda: float = 0.0,
+        lmbda_l1: float = 0.0,
+        mu: float = 0.0,
+        rng: Rng | Streams = None,
+        order: Callable[[int], NDArray[np.integer]] | None = None,
+        transform: Transform | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[int]:
+        """Train by mini-batch stochastic gradient descent: yield each epoch, from 0, at its end.
+
+        Parameters
+        ----------
+        training : Dataset
+            The n images to learn.
+        epochs, mini_batch_size : int
+            Passes through the images; images in a step. What is left at the end of a pass makes a
+            smaller mini-batch, whose gradient is divided by its own size.
+        eta : float, or callable epoch -> float
+            Learning rate.
+        lmbda, lmbda_l1, mu : float
+            As for `update_mini_batch`.
+        rng : int, Generator, Streams or None
+            What shuffling, dropout and expansion draw with.
+        order : callable n -> permutation of range(n), optional
+            The order of the images, asked for at every epoch; by default a fresh shuffle.
+        transform : callable (images (k, n_in), Generator) -> images (k, n_in), optional
+            Expansion of the data on its way into the mini-batches.
+        stop : callable () -> bool
+            Asked every 500 images; true ends training there, without a yield.
+
+        Raises
+        ------
+        ValueError
+            If the data does not fit the network or a hyper-parameter is out of its range.
+        DivergedError
+            If outputs are no longer finite.
+        """
+        check_dataset(training, self.n_in, self.n_out)
+        if mini_batch_size < 1:
+            raise ValueError(f"a mini-batch needs 1 image or more, not {mini_batch_size!r}")
+        n = len(training)
+        streams = rng if isinstance(rng, Streams) else Streams(rng)
+        order = order or streams.shuffle.permutation
+
+        def prepare(images: Array) -> Array:
+            return images if transform is None else transform(images, streams.expansion)
+
+        for epoch in range(epochs):
+            rate = eta(epoch) if callable(eta) else eta
+            chunks = mini_batches(
+                training, order(n), mini_batch_size, self.n_out, self.dtype, prepare
+            )
+            with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+                for chunk in chunks:
+                    if stop():
+                        return
+                    step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
+                    for x, y in chunk:
+                        for layer, delta in self._errors(x, y, streams.dropout):
+                            layer.update(delta, step)
+                    if not isfinite(self.output.z.sum()):
+                        raise DivergedError(
+                            f"training diverged in epoch {epoch}: the outputs are no longer "
+                            f"finite; try a smaller eta than {rate:g}"
+                        )
+            yield epoch

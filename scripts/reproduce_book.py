@@ -1,0 +1,110 @@
+"""Reproduce the book: replay the author's runs, run every experiment over seeds, draw, report.
+
+python scripts/reproduce_book.py list
+python scripts/reproduce_book.py replay c3-overfit-1000 --out DIR
+python scripts/reproduce_book.py run c1-net30 c1-net100 --jobs 2
+python scripts/reproduce_book.py run --chapter 3
+python scripts/reproduce_book.py figures
+python scripts/reproduce_book.py report
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import Executor
+from pathlib import Path
+
+from nndl.book import runner
+from nndl.book.experiments import EXPERIMENTS
+from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, replay
+from nndl.data import load_mnist
+from nndl.files import write_text
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    args = parse()
+    args.command(args)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Return the flags."""
+    parser = argparse.ArgumentParser(
+        description="Reproduce the results of the book 'Neural Networks and Deep Learning'."
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="where results lie (%(default)s)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sub = commands.add_parser("list", help="every experiment, its seeds done, and every replay")
+    sub.set_defaults(command=list_all)
+
+    sub = commands.add_parser("replay", help="the author's own runs, digit for digit")
+    sub.add_argument("names", nargs="+", metavar="NAME", choices=[*REPLAYS, "c1-darkness", "all"])
+    sub.add_argument("--out", type=Path, metavar="DIR", help="write DIR/NAME.json")
+    sub.set_defaults(command=replay_all)
+
+    sub = commands.add_parser("run", help="experiments over seeds; finished seeds are kept")
+    sub.add_argument("names", nargs="*", metavar="NAME", choices=[*EXPERIMENTS, []])
+    sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5), default=[])
+    sub.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
+    sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
+    sub.set_defaults(command=run)
+    return parser.parse_args()
+
+
+def list_all(args: argparse.Namespace) -> None:
+    """Print every experiment with the seeds that are done, and every replay."""
+    for name, e in EXPERIMENTS.items():
+        done = len(runner.load_results(args.results / "book", name))
+        print(f"{name:28s} {done} of {e.seeds} seeds  {e.title}")
+    print("\nreplays:", ", ".join(REPLAYS))
+
+
+def replay_all(args: argparse.Namespace) -> None:
+    """Replay the author's runs; say how many of his published values agree."""
+    for name in [*REPLAYS, "c1-darkness"] if "all" in args.names else args.names:
+        if name == "c1-darkness":
+            training, _, test = load_mnist()
+            curves = {"": {"evaluation_correct": [average_darkness(training, test)]}}
+        else:
+            curves = replay(name, report=print)
+        found = agreement(name, curves)
+        print(f"{name}: {found.values} published values, {found.differ} differ")
+        for curve, epoch in found.parts_at.items():
+            print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
+        if found.differ and name in REPLAYS and REPLAYS[name].note:
+            print(f"  {REPLAYS[name].note}")
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run what has no result yet."""
+    names = args.names or [
+        name for name in EXPERIMENTS if not args.chapter or int(name[1]) in args.chapter
+    ]
+
+    def executor() -> Executor:
+        if not args.dask:
+            return runner.workers(args.jobs)
+        try:
+            from dask.distributed import Client
+        except ImportError:
+            raise SystemExit("--dask needs the extra: pip install '.[dask]'") from None
+        pool: Executor = Client(args.dask).get_executor(pure=False)
+        return pool
+
+    runner.run(args.results / "book", names, executor, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

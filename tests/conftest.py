@@ -1,0 +1,22 @@
+"""What the tests share: the real MNIST where it is present, small data where it is not needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nndl.data import Dataset, load_mnist
+
+
+@pytest.fixture(scope="session")
+def mnist() -> tuple[Dataset, Dataset, Dataset]:
+    """Training, validation and test set of the real MNIST; skip where it is absent."""
+    try:
+        return load_mnist(download=False)
+    except OSError as error:
+        pytest.skip(f"needs the MNIST files: {error}")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(12345678)

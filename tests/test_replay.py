@@ -1,0 +1,72 @@
+"""The author's own runs: his published numbers, digit for digit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nndl.book import replay as module
+from nndl.book.published import published
+from nndl.book.replay import REPLAYS, AuthorsRandom, agreement, average_darkness, replay
+from nndl.data import Dataset
+from nndl.network import Network
+
+Sets = tuple[Dataset, Dataset, Dataset]
+
+
+def test_average_darkness_is_the_books(mnist: Sets) -> None:
+    assert average_darkness(mnist[0], mnist[2]) == 2225
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("c3-overfit-1000", 21), ("c3-reg-1000", 21)])
+def test_first_epochs_of_the_authors_curves(
+    mnist: Sets, monkeypatch: pytest.MonkeyPatch, name: str, epochs: int
+) -> None:
+    program = REPLAYS[name]
+    short = replace(program, runs=(replace(program.runs[0], epochs=epochs),))
+    monkeypatch.setitem(module.REPLAYS, name, short)
+    curve = replay(name, mnist)[""]
+    series = published()[name]
+    sampled = [e for e in series["epochs"] if e < epochs]
+    assert len(sampled) >= 8
+    for key, theirs in series["curves"][""].items():
+        tolerance = 1e-9 if "cost" in key else 0
+        ours = np.array(curve[key])[sampled]
+        np.testing.assert_allclose(ours, theirs[: len(sampled)], rtol=0, atol=tolerance)
+
+
+def test_the_shuffle_is_python_2s_and_not_python_3s() -> None:
+    order, theirs = list(range(10)), list(range(10))
+    AuthorsRandom().shuffle(order)
+    random.Random(12345678).shuffle(theirs)
+    assert sorted(order) == list(range(10))
+    assert order != theirs
+
+
+def test_the_draws_are_biases_first_then_weights() -> None:
+    net = Network([3, 2, 1], dtype=np.float64)
+    AuthorsRandom().draw(net, large=False)
+    stream = np.random.RandomState(12345678)
+    np.testing.assert_array_equal(net.biases[0][:, 0], stream.randn(2))
+    np.testing.assert_array_equal(net.biases[1][:, 0], stream.randn(1))
+    np.testing.assert_array_equal(net.weights[0], stream.randn(2, 3) / np.sqrt(3))
+
+
+def test_agreement_counts_what_differs_and_says_where() -> None:
+    series = published()["c3-winit-30"]
+    curves = {
+        name: {key: list(values) for key, values in quantities.items()}
+        for name, quantities in series["curves"].items()
+    }
+    assert agreement("c3-winit-30", curves).differ == 0
+    curves["old"]["evaluation_correct"][17] += 1
+    found = agreement("c3-winit-30", curves)
+    assert (found.values, found.differ, found.parts_at) == (60, 1, {"old": 17})
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="no replay is called 'c3-nothing'"):
+        replay("c3-nothing")

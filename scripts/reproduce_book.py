@@ -14,12 +14,13 @@ import argparse
 import json
 import os
 import sys
-from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from nndl.book import runner
 from nndl.book.experiments import EXPERIMENTS
 from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, replay
+from nndl.book.report import render
 from nndl.data import load_mnist
 from nndl.files import write_text
 
@@ -29,7 +30,14 @@ RESULTS = Path(__file__).parent.parent / "results"
 def main() -> int:
     """Run the command line; return the exit status."""
     args = parse()
-    args.command(args)
+    try:
+        args.command(args)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"reproduce_book.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is finished is kept, so run the same again", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -52,11 +60,20 @@ def parse() -> argparse.Namespace:
     sub.set_defaults(command=replay_all)
 
     sub = commands.add_parser("run", help="experiments over seeds; finished seeds are kept")
-    sub.add_argument("names", nargs="*", metavar="NAME", choices=[*EXPERIMENTS, []])
+    sub.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        choices=[*EXPERIMENTS, []],
+        help="names from list; all of them where none is given",
+    )
     sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5), default=[])
     sub.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
     sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
     sub.set_defaults(command=run)
+
+    sub = commands.add_parser("report", help="write results/README.md from what has been run")
+    sub.set_defaults(command=report)
     return parser.parse_args()
 
 
@@ -92,18 +109,17 @@ def run(args: argparse.Namespace) -> None:
     names = args.names or [
         name for name in EXPERIMENTS if not args.chapter or int(name[1]) in args.chapter
     ]
+    open_pool = (
+        partial(runner.dask_cluster, args.dask) if args.dask else partial(runner.workers, args.jobs)
+    )
+    runner.run(args.results / "book", names, open_pool, lambda line: print(line, flush=True))
 
-    def executor() -> Executor:
-        if not args.dask:
-            return runner.workers(args.jobs)
-        try:
-            from dask.distributed import Client
-        except ImportError:
-            raise SystemExit("--dask needs the extra: pip install '.[dask]'") from None
-        pool: Executor = Client(args.dask).get_executor(pure=False)
-        return pool
 
-    runner.run(args.results / "book", names, executor, lambda line: print(line, flush=True))
+def report(args: argparse.Namespace) -> None:
+    """Write the page of results."""
+    path = args.results / "README.md"
+    write_text(path, render(args.results))
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

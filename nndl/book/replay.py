@@ -22,7 +22,17 @@ from nndl.functions import Array
 from nndl.metrics import evaluate
 from nndl.network import Network
 
-__all__ = ["REPLAYS", "AuthorsRandom", "Replay", "Run", "agreement", "average_darkness", "replay"]
+__all__ = [
+    "REPLAYS",
+    "AuthorsRandom",
+    "Replay",
+    "Run",
+    "agreement",
+    "as_json",
+    "average_darkness",
+    "from_json",
+    "replay",
+]
 
 SEED = 12345678
 COST_TOLERANCE = 1e-9
@@ -235,3 +245,8 @@ def _darkness(data: Dataset) -> Array:
 def as_json(curves: dict[str, Curve]) -> dict[str, Any]:
     """Return the curves as a file holds them: without a name where there is only one."""
     return dict(curves[""]) if list(curves) == [""] else dict(curves)
+
+
+def from_json(data: dict[str, Any]) -> dict[str, Curve]:
+    """Return the curves of what `as_json` gave."""
+    return data if all(isinstance(value, dict) for value in data.values()) else {"": data}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from nndl.book.experiments import EXPERIMENTS, Result, run_seed
 from nndl.files import write_text
 
-__all__ = ["load_results", "pending", "result_path", "run", "workers"]
+__all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "workers"]
 
 Job = tuple[str, int]
 TRIES = 3  # how often a job may take its worker process down with it
@@ -42,15 +42,36 @@ def pending(folder: Path, names: Iterable[str]) -> list[Job]:
     return sorted(jobs, key=lambda job: job[1])
 
 
-def workers(jobs: int) -> Executor:
-    """Return worker processes; each computes on one BLAS thread, as training does everywhere."""
+def workers(jobs: int) -> AbstractContextManager[Executor]:
+    """Open worker processes; each computes on one BLAS thread, as training does everywhere."""
     return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[Executor]:
+    """Open a Dask cluster, tcp://host:port, whose workers have nndl and the data.
+
+    What a worker was running when it died is run again by another.
+
+    Raises
+    ------
+    ImportError
+        If the extra `dask` is not installed.
+    OSError
+        If no scheduler answers in 10 seconds.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError("a Dask cluster needs an extra: pip install '.[dask]'") from None
+    with Client(address, timeout=10) as client, client.get_executor(pure=False) as pool:
+        yield pool
 
 
 def run(
     folder: Path,
     names: Iterable[str],
-    executor: Callable[[], Executor],
+    executor: Callable[[], AbstractContextManager[Executor]],
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Run what is pending and write each result as it arrives.
@@ -64,8 +85,8 @@ def run(
         Where results lie, by convention results/book.
     names : iterable of str
         Keys of `EXPERIMENTS`.
-    executor : callable () -> Executor
-        Worker processes or a cluster; called again if its workers have died.
+    executor : callable () -> context manager of an Executor
+        `workers` or `dask_cluster`; opened again if worker processes have died.
     report : callable
         Given a line of text for every result.
 
@@ -73,42 +94,54 @@ def run(
     ------
     BrokenProcessPool
         If worker processes die again and again, as when memory is short.
+    RuntimeError
+        At the end, if runs failed; the others are written.
     """
     names = list(names)
     for attempt in range(TRIES):
         jobs = pending(folder, names)
-        if not jobs:
-            return
         try:
             with executor() as pool:
-                _collect(folder, {pool.submit(run_seed, *job): job for job in jobs}, report)
+                failures = _collect(folder, pool, jobs, report)
+            break
         except BrokenProcessPool:
             if attempt == TRIES - 1:
                 raise
             report("a worker process died; starting what it had not finished again")
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {'; '.join(failures)}")
 
 
 def _collect(
-    folder: Path, futures: dict[Future[Result], Job], report: Callable[[str], None]
-) -> None:
+    folder: Path, pool: Executor, jobs: list[Job], report: Callable[[str], None]
+) -> list[str]:
+    """Write the results of jobs as they end; return a line for each that failed."""
+    futures = {pool.submit(run_seed, *job): job for job in jobs}
+    failures = []
     try:
         for done, future in enumerate(as_completed(futures), start=1):
             name, seed = futures[future]
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise error
+            if error is not None:
+                failures.append(f"{name} seed {seed}: {error!r}")
+                report(f"[{done}/{len(jobs)}] {failures[-1]}")
+                continue
             result = future.result()
             save(folder, result)
             values = ", ".join(
                 f"{r.quantity} {r.statistic} {r.of(result):.4g}" for r in EXPERIMENTS[name].readings
             )
-            report(
-                f"[{done}/{len(futures)}] {name} seed {seed}: {values}, {result['seconds']:.0f} s"
-            )
+            report(f"[{done}/{len(jobs)}] {name} seed {seed}: {values}, {result['seconds']:.0f} s")
     except BaseException:
         for future in futures:
             future.cancel()
         raise
+    return failures
 
 
-def save(folder: Path, result: dict[str, Any]) -> None:
+def save(folder: Path, result: Result) -> None:
     """Write a result: a line for each list, so that differences can be read."""
     path = result_path(folder, result["experiment"], result["seed"])
     os.makedirs(path.parent, exist_ok=True)

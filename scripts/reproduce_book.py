@@ -19,6 +19,7 @@ from pathlib import Path
 
 from nndl.book import runner
 from nndl.book.experiments import EXPERIMENTS
+from nndl.book.figures import draw_all
 from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, replay
 from nndl.book.report import render
 from nndl.data import load_mnist
@@ -72,6 +73,9 @@ def parse() -> argparse.Namespace:
     sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
     sub.set_defaults(command=run)
 
+    sub = commands.add_parser("figures", help="draw the book's figures from what has been run")
+    sub.set_defaults(command=figures)
+
     sub = commands.add_parser("report", help="write results/README.md from what has been run")
     sub.set_defaults(command=report)
     return parser.parse_args()
@@ -113,6 +117,11 @@ def run(args: argparse.Namespace) -> None:
         partial(runner.dask_cluster, args.dask) if args.dask else partial(runner.workers, args.jobs)
     )
     runner.run(args.results / "book", names, open_pool, lambda line: print(line, flush=True))
+
+
+def figures(args: argparse.Namespace) -> None:
+    """Draw the figures into results/figures."""
+    draw_all(args.results, print)
 
 
 def report(args: argparse.Namespace) -> None:

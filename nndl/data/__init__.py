@@ -1,6 +1,27 @@
 """Data sets of labelled images: MNIST, files in its format, synthetic digits, expansions."""
 
 from nndl.data.dataset import Dataset
+from nndl.data.expand import (
+    ElasticDistortion,
+    RandomAffine,
+    RandomShift,
+    affine,
+    materialise,
+    shift,
+    shifted_fivefold,
+)
 from nndl.data.mnist import load_mnist
+from nndl.data.synthetic import synthetic_digits
 
-__all__ = ["Dataset", "load_mnist"]
+__all__ = [
+    "Dataset",
+    "ElasticDistortion",
+    "RandomAffine",
+    "RandomShift",
+    "affine",
+    "load_mnist",
+    "materialise",
+    "shift",
+    "shifted_fivefold",
+    "synthetic_digits",
+]

@@ -1,0 +1,171 @@
+"""Running the experiments: resumable, in processes or on a cluster, and reported truly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nndl.book import runner
+from nndl.book.experiments import EXPERIMENTS, Reading, run_seed
+from nndl.book.report import render
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = [sys.executable, str(ROOT / "scripts" / "reproduce_book.py")]
+QUICK = ["c3-hp-a", "c3-hp-b", "c3-hp-d"]  # a thousand images, no hidden layer
+
+pytestmark = pytest.mark.usefixtures("mnist")
+
+
+def _results(folder: Path) -> dict[str, dict[str, object]]:
+    """Return every result in a folder without what depends on the clock."""
+    found = {}
+    for path in sorted(folder.glob("book/*/seed-*.json")):
+        result = json.loads(path.read_text())
+        result.pop("seconds")
+        result["epochs"].pop("seconds", None)
+        found[str(path.relative_to(folder))] = result
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    folder = tmp_path_factory.mktemp("reference")
+    for name in QUICK:
+        for seed in range(EXPERIMENTS[name].seeds):
+            runner.save(folder / "book", run_seed(name, seed))
+    return _results(folder)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(
+    tmp_path: Path, reference: dict[str, dict[str, object]]
+) -> None:
+    command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--jobs", "2"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert first.stdout is not None
+    first.stdout.readline()  # one result is written
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    first.stdout.close()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("book/*/seed-*.json")}
+    assert 1 <= len(before) < len(reference)
+    subprocess.run(command, check=True, capture_output=True)
+    assert _results(tmp_path) == reference
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_worker_process_that_dies_is_replaced(
+    tmp_path: Path, reference: dict[str, dict[str, object]]
+) -> None:
+    command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--jobs", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        children = subprocess.run(
+            ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True
+        )
+        os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+        assert "a worker process died" in process.stdout.read()
+    assert process.returncode == 0
+    assert _results(tmp_path) == reference
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    pytest.importorskip("distributed", reason="needs the extra: pip install '.[dask]'")
+    address = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    base = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    scheduler = subprocess.Popen(
+        [
+            *base,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(address),
+        ],
+        **quiet,
+    )
+    worker = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        "--host",
+        "127.0.0.1",
+        "--scheduler-file",
+        str(address),
+        "--nthreads",
+        "1",
+        "--no-nanny",
+        "--no-dashboard",
+    ]
+    workers = [subprocess.Popen(worker, cwd=tmp_path, **quiet) for _ in range(2)]
+    deadline = time.monotonic() + 30
+    while not address.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield json.loads(address.read_text())["address"], workers
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_a_dask_cluster_loses_a_worker_but_no_result(
+    tmp_path: Path,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    reference: dict[str, dict[str, object]],
+) -> None:
+    address, workers = cluster
+    command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--dask", address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        workers[0].kill()
+        lines += process.stdout.readlines()
+    assert process.returncode == 0
+    assert _results(tmp_path) == reference
+    assert len([line for line in lines if line.startswith("[")]) == len(reference)
+
+
+def test_no_scheduler_is_one_line_and_status_1(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs the extra: pip install '.[dask]'")
+    command = [*SCRIPT, "--results", str(tmp_path), "run", "c3-hp-a", "--dask", "tcp://127.0.0.1:9"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("reproduce_book.py: error: ")
+
+
+def test_readings_are_the_books_statistics() -> None:
+    result = {
+        "epochs": {
+            "test_accuracy": [0.9, 0.95, 0.93],
+            "validation_accuracy": [0.9, 0.94, 0.96],
+            "training_cost": [1.0, 0.5, 0.7],
+        },
+        "final": {"epochs": 3, "test_accuracy": 0.93},
+    }
+    assert Reading("test_accuracy").of(result) == 95
+    assert Reading("test_accuracy", "last").of(result) == 93
+    assert Reading("test_accuracy", "epoch 0").of(result) == 90
+    assert Reading("test_accuracy", "at best validation").of(result) == 93
+    assert Reading("training_cost", "last").of(result) == 0.7
+    assert Reading("epochs", "last").of(result) == 3
+
+
+def test_the_page_of_results_is_not_stale() -> None:
+    folder = ROOT / "results"
+    assert (folder / "README.md").read_text() == render(folder), (
+        "results/README.md is stale: python scripts/reproduce_book.py report"
+    )

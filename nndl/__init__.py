@@ -1,3 +1,39 @@
-"""The networks of Michael Nielsen's book *Neural Networks and Deep Learning*."""
+"""The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy."""
+
+from nndl.checks import gradient_check
+from nndl.costs import cross_entropy, log_likelihood, quadratic
+from nndl.data import Dataset, load_folder, load_mnist, synthetic_digits
+from nndl.functions import identity, relu, scaled_tanh, sigmoid, softmax, tanh
+from nndl.layers import Dropout
+from nndl.metrics import accuracy, confusion_matrix, evaluate
+from nndl.network import Dense, DivergedError, Network
+from nndl.training import History, Settings, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "Dense",
+    "DivergedError",
+    "Dropout",
+    "History",
+    "Network",
+    "Settings",
+    "accuracy",
+    "confusion_matrix",
+    "cross_entropy",
+    "evaluate",
+    "gradient_check",
+    "identity",
+    "load_folder",
+    "load_mnist",
+    "log_likelihood",
+    "quadratic",
+    "relu",
+    "scaled_tanh",
+    "sigmoid",
+    "softmax",
+    "synthetic_digits",
+    "tanh",
+    "train",
+]

@@ -69,7 +69,7 @@ def style() -> Iterator[None]:
 
 
 def save(fig: Figure, path: str | Path) -> None:
-    """Write a figure as PNG or SVG: whole or not at all, and always in the same bytes.
+    """Write a figure as PNG or SVG: whole or not at all, in the same bytes whenever it is redrawn.
 
     Raises
     ------
@@ -332,7 +332,6 @@ def plot_mistakes(
             f"{[a.shape for a in notes]} with images of shape {np.shape(images)}"
         )
     if not len(notes[0]):
-        fig.set_layout_engine("none")
         fig.text(0.5, 0.5, "no mistakes", ha="center", va="center")
         return
     below = 0.15 if confidence is None else 0.35

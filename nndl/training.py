@@ -153,6 +153,12 @@ class State:
     waited: int = 0  # epochs without improvement, for patience
     waited_to_halve: int = 0  # the same since eta was halved, for the schedule
 
+    @classmethod
+    def start(cls, settings: Settings, rng: Rng = None) -> State:
+        """Return the state before the first epoch."""
+        history = History(settings=asdict(settings), environment=environment())
+        return cls(history, Streams(rng), settings.eta)
+
 
 def train(
     net: Network,
@@ -205,9 +211,7 @@ def train(
     settings = settings or Settings()
     if settings.keeps_best and validation is None:
         raise ValueError("patience and halve_after go by the validation accuracy: give validation")
-    if state is None:
-        history = History(settings=asdict(settings), environment=environment())
-        state = State(history, Streams(rng), settings.eta)
+    state = state or State.start(settings, rng)
     history, first = state.history, len(state.history)
     sets = dict(monitor or {})
     if validation is not None:

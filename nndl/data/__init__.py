@@ -1,5 +1,6 @@
 """Data sets of labelled images: MNIST, files in its format, synthetic digits, expansions."""
 
+from nndl.data.choice import load_data
 from nndl.data.dataset import Dataset
 from nndl.data.expand import (
     ElasticDistortion,
@@ -10,7 +11,8 @@ from nndl.data.expand import (
     shift,
     shifted_fivefold,
 )
-from nndl.data.mnist import load_mnist
+from nndl.data.idx import read_idx, write_idx
+from nndl.data.mnist import load_folder, load_mnist
 from nndl.data.synthetic import synthetic_digits
 
 __all__ = [
@@ -19,9 +21,13 @@ __all__ = [
     "RandomAffine",
     "RandomShift",
     "affine",
+    "load_data",
+    "load_folder",
     "load_mnist",
     "materialise",
+    "read_idx",
     "shift",
     "shifted_fivefold",
     "synthetic_digits",
+    "write_idx",
 ]

@@ -1,0 +1,131 @@
+"""IDX, the file format of MNIST: read without believing a word of it, and written.
+
+A file is a magic number (two zero bytes, a code for the type, the number of dimensions), the
+dimensions as big-endian 32-bit integers, and the elements, big-endian, in C order; often gzipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl.data.dataset import Dataset
+from nndl.files import atomic_write
+
+__all__ = ["read_idx", "read_labelled_images", "write_idx"]
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+CODES = {np.dtype(name): code for code, name in TYPES.items()}
+LARGEST = 2**32  # bytes of elements: larger than any data set that is kept in this format
+PIECE = 2**20
+
+
+def read_idx(path: str | Path) -> NDArray[Any]:
+    """Read an IDX file, gzipped or not, as its content says.
+
+    Returns
+    -------
+    ndarray
+        uint8, int8, int16, int32, float32 or float64, in the machine's byte order.
+
+    Raises
+    ------
+    ValueError
+        If the file is not IDX, is not whole, or holds more or less than its dimensions say.
+    OSError
+        If it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            if not zipped:
+                return _read(file)
+            with gzip.open(file) as unzipped:
+                return _read(unzipped)
+        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{path} is not a whole IDX file: {error}") from None
+
+
+def _read(file: BinaryIO | gzip.GzipFile) -> NDArray[Any]:
+    zeros, code, n_dims = struct.unpack(">HBB", _exactly(file, 4))
+    if zeros or code not in TYPES or not 1 <= n_dims <= 4:
+        raise ValueError(
+            f"it begins with {zeros:04x}{code:02x}{n_dims:02x}, not with 0000, a type from 08 to "
+            "0e and 1 to 4 dimensions"
+        )
+    dtype = np.dtype(TYPES[code])
+    shape = struct.unpack(f">{n_dims}I", _exactly(file, 4 * n_dims))
+    size = math.prod(shape) * dtype.itemsize
+    if size > LARGEST:
+        raise ValueError(f"its dimensions {shape} mean {size:,} bytes, more than {LARGEST:,}")
+    elements = _exactly(file, size)
+    if file.read(1):
+        raise ValueError(f"it holds more than the {size:,} bytes that its dimensions {shape} mean")
+    return np.frombuffer(elements, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _exactly(file: BinaryIO | gzip.GzipFile, size: int) -> bytearray:
+    """Read so many bytes in pieces: memory is taken for what is there, not for what is claimed."""
+    content = bytearray()
+    while len(content) < size:
+        piece = file.read(min(PIECE, size - len(content)))
+        if not piece:
+            raise ValueError(f"it ends after {len(content):,} of {size:,} bytes")
+        content += piece
+    return content
+
+
+def write_idx(path: str | Path, array: NDArray[Any]) -> None:
+    """Write an array as IDX, atomically; gzipped, and always in the same bytes, if ending in .gz.
+
+    Raises
+    ------
+    ValueError
+        If the format has no such dtype, or the array not 1 to 4 dimensions.
+    OSError
+        As `nndl.files.atomic_write`.
+    """
+    dtype = array.dtype.newbyteorder(">")
+    if dtype not in CODES or not 1 <= array.ndim <= 4:
+        raise ValueError(
+            "IDX holds uint8, int8, int16, int32, float32 or float64 in 1 to 4 dimensions, not "
+            f"{array.dtype} of shape {array.shape}: convert it with astype"
+        )
+    content = io.BytesIO()
+    content.write(struct.pack(f">HBB{array.ndim}I", 0, CODES[dtype], array.ndim, *array.shape))
+    content.write(array.astype(dtype).tobytes())
+    data = content.getvalue()
+    with atomic_write(path) as file:
+        file.write(gzip.compress(data, mtime=0) if Path(path).suffix == ".gz" else data)
+
+
+def read_labelled_images(images: Path, labels: Path, name: str) -> Dataset:
+    """Read a file of images and one of labels as a Dataset of raw uint8 pixels.
+
+    Raises
+    ------
+    ValueError
+        If a file is not what it should be, or they do not belong together.
+    """
+    pixels, classes = read_idx(images), read_idx(labels)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise ValueError(
+            f"{images} should hold uint8 images (n, height, width), but holds {pixels.dtype} of "
+            f"shape {pixels.shape}"
+        )
+    if classes.dtype != np.uint8 or classes.shape != pixels.shape[:1]:
+        raise ValueError(
+            f"{labels} should hold {len(pixels):,} uint8 labels, one for each image of "
+            f"{images.name}, but holds {classes.dtype} of shape {classes.shape}"
+        )
+    rows = pixels.reshape(len(pixels), math.prod(pixels.shape[1:]))
+    return Dataset(rows, classes.astype(np.intp), name)

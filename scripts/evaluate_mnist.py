@@ -1,0 +1,98 @@
+"""Evaluate a trained network on the test set: accuracy, digit by digit, mistakes.
+
+python scripts/evaluate_mnist.py results/runs/mnist-100
+python scripts/evaluate_mnist.py results/runs/mnist-100 --data synthetic
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nndl import plots
+from nndl.data import Dataset, load_data
+from nndl.metrics import confusion_matrix, evaluate, mistakes, wilson_interval
+from nndl.network import Network
+from nndl.runs import RunFolder
+
+
+def parse() -> argparse.Namespace:
+    """Return the flags."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument(
+        "--data",
+        "--data-dir",
+        metavar="WHICH",
+        help="auto, mnist, synthetic, or a folder (default: what the run was trained on)",
+    )
+    parser.add_argument(
+        "--set",
+        choices=("training", "validation", "test"),
+        default="test",
+        help="which part of it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the pictures go (default: RUN)"
+    )
+    return parser.parse_args()
+
+
+def describe(net: Network, data: Dataset) -> None:
+    """Print the accuracy with its interval, in all and for each digit."""
+    score = evaluate(net, data)
+    counts = confusion_matrix(net, data)
+    print(f"{data.name}: cost {score.cost:.4f} without regularisation")
+    print("\n        images  correct  accuracy   95 % interval   most often read as")
+    rows = [("all", score.correct, score.n, "")]
+    for digit, row in enumerate(counts):
+        others = np.where(np.arange(len(row)) == digit, 0, row)
+        wrong = f"{others.argmax()} ({others.max()} times)" if others.any() else ""
+        rows.append((str(digit), int(row[digit]), int(row.sum()), wrong))
+    for label, correct, n, wrong in rows:
+        if n:
+            low, high = wilson_interval(correct, n)
+            print(
+                f"{label:6s}{n:8,d}{correct:9,d}{100 * correct / n:8.2f} %"
+                f"   {100 * low:5.2f} to {100 * high:5.2f}   {wrong}".rstrip()
+            )
+
+
+def draw(net: Network, data: Dataset, folder: Path) -> None:
+    """Draw the confusion matrix, the most confident mistakes and the first layer's weights."""
+    fig = Figure(figsize=(6, 5.5), layout="constrained")
+    plots.plot_confusion(fig.add_subplot(), confusion_matrix(net, data))
+    plots.save(fig, folder / "confusion.png")
+    worst = mistakes(net, data, 40)
+    fig = Figure(figsize=(10, 5), layout="constrained")
+    plots.plot_mistakes(fig, data.images[worst.index], worst.true, worst.given, worst.confidence)
+    plots.save(fig, folder / "mistakes.png")
+    fig = Figure(figsize=(10, 5), layout="constrained")
+    plots.plot_weights(fig, net.weights[0])
+    plots.save(fig, folder / "weights.png")
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    args = parse()
+    run = RunFolder(args.run)
+    try:
+        choice = args.data or run.config()["settings"]["data"]
+        sets = dict(zip(("training", "validation", "test"), load_data(choice), strict=True))
+        net, data, folder = run.network(), sets[args.set], args.out or args.run
+        folder.mkdir(parents=True, exist_ok=True)
+        describe(net, data)
+        draw(net, data, folder)
+    except (OSError, ValueError) as error:
+        print(f"evaluate_mnist.py: error: {error}", file=sys.stderr)
+        return 1
+    print(f"\nconfusion.png, mistakes.png and weights.png are in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

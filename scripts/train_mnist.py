@@ -1,0 +1,336 @@
+"""Train a network on MNIST's handwritten digits.
+
+python scripts/train_mnist.py                        the book's best plain network
+python scripts/train_mnist.py --hidden 30 --cost quadratic --eta 3 --lmbda 0 --init large
+python scripts/train_mnist.py --resume results/runs/mnist-100
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from nndl import plots
+from nndl.costs import COSTS
+from nndl.data import (
+    Dataset,
+    ElasticDistortion,
+    RandomAffine,
+    RandomShift,
+    load_data,
+)
+from nndl.environment import environment
+from nndl.files import folder_lock
+from nndl.functions import ACTIVATIONS
+from nndl.initialisers import INITIALISERS
+from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
+from nndl.network import DivergedError, Network
+from nndl.runs import RunFolder, free_name
+from nndl.storage import load_checkpoint, save, save_checkpoint
+from nndl.streams import generator
+from nndl.training import History, Settings, State, train
+
+RUNS = Path(__file__).resolve().parent.parent / "results" / "runs"
+EXPANSIONS = {
+    "none": None,
+    "shift": RandomShift(),
+    "affine": RandomAffine(),
+    "elastic": ElasticDistortion(),
+}
+DEFAULTS: dict[str, Any] = {
+    "data": "auto",
+    "train_size": None,
+    "hidden": [100],
+    "cost": "cross-entropy",
+    "activation": "sigmoid",
+    "output": None,
+    "init": "default",
+    "dtype": "float32",
+    "epochs": 30,
+    "mini_batch_size": 10,
+    "eta": 0.5,
+    "lmbda": 5.0,
+    "l1": 0.0,
+    "momentum": 0.0,
+    "dropout": 0.0,
+    "expand": "none",
+    "halve_after": 3,
+    "patience": None,
+    "monitor_training": False,
+    "monitor_test": False,
+    "seed": 0,
+    "target_accuracy": None,
+}
+
+
+def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Namespace]:
+    """Return the run's configuration, and the flags that are about the call."""
+    parser = argparse.ArgumentParser(
+        description="Train a network on handwritten digits, as in the book "
+        "'Neural Networks and Deep Learning'.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def flag(*names: str, help: str, **more: Any) -> None:
+        default = DEFAULTS[more.get("dest") or names[0].lstrip("-").replace("-", "_")]
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        group.add_argument(*names, help=f"{help} (default: {shown})", **more)
+
+    group = parser.add_argument_group("data")
+    flag(
+        "--data",
+        "--data-dir",
+        metavar="WHICH",
+        help="auto, mnist, synthetic, or a folder with four files named as MNIST's",
+    )
+    flag("--train-size", type=_whole, metavar="N", help="use the first N training images")
+    flag("--expand", choices=EXPANSIONS, help="distort the training images, anew in every epoch")
+
+    group = parser.add_argument_group("network")
+    flag("--hidden", type=_whole, nargs="*", metavar="N", help="neurons of each hidden layer")
+    flag("--cost", choices=COSTS, help="cost function")
+    flag("--activation", choices=ACTIVATIONS, help="of the hidden neurons")
+    flag("--output", choices=ACTIVATIONS, help="activation of the output neurons")
+    flag("--init", choices=INITIALISERS, help="initial weights")
+    flag("--dropout", type=float, metavar="P", help="probability of dropping a hidden neuron")
+    flag("--dtype", choices=("float32", "float64"), help="precision")
+
+    group = parser.add_argument_group("training")
+    flag("--epochs", type=_whole, help="at most so many passes through the training set")
+    flag(
+        "--mini-batch-size",
+        "--batch-size",
+        type=_whole,
+        dest="mini_batch_size",
+        metavar="M",
+        help="images in a step",
+    )
+    flag("--eta", "--lr", type=float, dest="eta", metavar="ETA", help="learning rate")
+    flag("--lmbda", "--l2", type=float, dest="lmbda", metavar="LMBDA", help="L2 regularisation")
+    flag("--l1", type=float, metavar="LMBDA", help="L1 regularisation")
+    flag(
+        "--momentum", "--mu", type=float, dest="momentum", metavar="MU", help="momentum coefficient"
+    )
+    flag(
+        "--halve-after",
+        type=_whole_or_none,
+        metavar="N",
+        help="halve eta after N epochs without improvement on the validation set, "
+        "end at 1/128; none keeps eta",
+    )
+    flag(
+        "--patience",
+        type=_whole_or_none,
+        metavar="N",
+        help="end after N epochs without improvement, on the best weights",
+    )
+    flag("--seed", type=int, help="fixes everything that is drawn")
+    flag("--monitor-training", action="store_true", help="measure the training set every epoch")
+    flag(
+        "--monitor-test",
+        action="store_true",
+        help="measure the test set every epoch, not only once at the end",
+    )
+    flag(
+        "--target-accuracy",
+        type=float,
+        metavar="PERCENT",
+        help="exit with status 1 if the test accuracy stays below",
+    )
+
+    group = parser.add_argument_group("this call")
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=None,
+        help="folder of the run (default: a new one in results/runs)",
+    )
+    group.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        default=None,
+        help="go on with an unfinished run, where its last epoch ended",
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        default=False,
+        help="show network, data and settings, and stop",
+    )
+    group.add_argument("--quiet", action="store_true", default=False, help="only the result")
+    given = vars(parser.parse_args(argv))
+    call = argparse.Namespace(**{k: given.pop(k) for k in ("out", "resume", "dry_run", "quiet")})
+    config = DEFAULTS | given
+    if call.resume:
+        try:
+            config = DEFAULTS | RunFolder(call.resume).config()["settings"]
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+        differ = [f"{k} is {config[k]!r}, not {v!r}" for k, v in given.items() if v != config[k]]
+        if differ:
+            parser.error(f"the run {call.resume} has other settings: {'; '.join(differ)}")
+    return config, call
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _whole_or_none(text: str) -> int | None:
+    return None if text == "none" else _whole(text)
+
+
+def build(config: dict[str, Any], data: Dataset) -> tuple[Network, Settings, State]:
+    """Return the untrained network for a data set, the hyper-parameters, and where to start."""
+    init_rng, training_rng = generator(config["seed"]).spawn(2)
+    settings = Settings(
+        epochs=config["epochs"],
+        mini_batch_size=config["mini_batch_size"],
+        eta=config["eta"],
+        lmbda=config["lmbda"],
+        lmbda_l1=config["l1"],
+        mu=config["momentum"],
+        patience=config["patience"],
+        halve_after=config["halve_after"],
+    )
+    net = Network(
+        [data.images.shape[1], *config["hidden"], max(10, int(data.labels.max()) + 1)],
+        cost=COSTS[config["cost"]],
+        activation=ACTIVATIONS[config["activation"]],
+        output=ACTIVATIONS.get(config["output"] or ""),
+        init=INITIALISERS[config["init"]],
+        dropout=config["dropout"],
+        rng=init_rng,
+        dtype=config["dtype"],
+    )
+    return net, settings, State.start(settings, training_rng)
+
+
+def run(
+    folder: RunFolder,
+    config: dict[str, Any],
+    call: argparse.Namespace,
+    net: Network,
+    settings: Settings,
+    state: State,
+    data: tuple[Dataset, Dataset, Dataset],
+) -> tuple[Network, History]:
+    """Train, or go on with training, and save all but the pictures."""
+    training, validation, test = data
+    if folder.checkpoint_path.exists():
+        net, state, settings = load_checkpoint(folder.checkpoint_path)
+
+    def checkpoint(net: Network, state: State) -> None:
+        save_checkpoint(folder.checkpoint_path, net, state, settings)
+
+    monitor = {"training": training} if config["monitor_training"] else {}
+    monitor |= {"test": test} if config["monitor_test"] else {}
+    try:
+        train(
+            net,
+            training,
+            settings,
+            validation=validation,
+            monitor=monitor,
+            transform=EXPANSIONS[config["expand"]],
+            progress=not call.quiet,
+            after_epoch=checkpoint,
+            state=state,
+        )
+    finally:  # of a run that diverged: its last finite state
+        state.history.save(folder.history_path)
+        about = {"data": training.name, "preprocessing": "raw/256"}
+        save(net, folder.network_path, **about, validation_accuracy=accuracy(net, validation))
+    return net, state.history
+
+
+def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> None:
+    """Draw the curves, and the most confident mistakes on the test set."""
+    fig = Figure(figsize=(10, 4), layout="constrained")
+    plots.plot_learning_curves(fig, {folder.path.name: history.epochs})
+    plots.save(fig, folder.path / "curves.png")
+    worst = mistakes(net, test, 40)
+    fig = Figure(figsize=(10, 5), layout="constrained")
+    plots.plot_mistakes(fig, test.images[worst.index], worst.true, worst.given, worst.confidence)
+    plots.save(fig, folder.path / "mistakes.png")
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    config, call = parse()
+    try:
+        data = load_data(config["data"], config["dtype"])
+    except (OSError, ValueError) as error:
+        return fail(error, 1)
+    training = data[0][: config["train_size"]]
+    try:
+        net, settings, state = build(config, data[0])
+    except (TypeError, ValueError) as error:
+        return fail(error, 2)
+    kind = training.name.removesuffix(" training")
+    print(
+        f"{net}\ndata: {kind}, {len(training):,} images to train, "
+        f"{len(data[1]):,} to validate, {len(data[2]):,} to test\n{settings}"
+    )
+    if call.dry_run:
+        return 0
+    name = f"{kind}-{'-'.join(map(str, config['hidden']))}".lower().replace(" ", "-")
+    folder = RunFolder(call.resume or call.out or free_name(RUNS, name))
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder_lock(folder.path):
+            if folder.config_path.exists() and not call.resume:
+                raise ValueError(
+                    f"{folder.path} holds a run already: choose another --out, "
+                    f"or go on with it by --resume {folder.path}"
+                )
+            if folder.network_path.exists() and not folder.checkpoint_path.exists():
+                raise ValueError(f"the run in {folder.path} is finished: there is nothing to do")
+            folder.write_config(
+                {
+                    "settings": config,
+                    "data": training.name,
+                    "network": repr(net),
+                    "environment": environment(),
+                }
+            )
+            sets = (training, *data[1:])
+            net, history = run(folder, config, call, net, settings, state, sets)
+            if history.ended == "interrupted":
+                print(f"\ninterrupted; go on with --resume {folder.path}", file=sys.stderr)
+                return 130
+            draw(folder, net, history, data[2])
+            folder.checkpoint_path.unlink(missing_ok=True)
+    except DivergedError as error:
+        return fail(f"{error}; the last finite state is in {folder.path}", 1)
+    except (OSError, ValueError) as error:
+        return fail(error, 1)
+    score = evaluate(net, data[2])
+    low, high = wilson_interval(score.correct, score.n)
+    print(
+        f"{kind} test accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of {score.n:,}; "
+        f"95 % interval {100 * low:.2f} to {100 * high:.2f})\nwritten to {folder.path}"
+    )
+    target = config["target_accuracy"]
+    if target is not None and 100 * score.accuracy < target:
+        print(f"the target of {target:g} % was missed", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fail(error: object, status: int) -> int:
+    """Say in one line what went wrong; return the exit status."""
+    print(f"train_mnist.py: error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The step in one gemm: against its formula, its layout check, its one thread."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from nndl.blas import columns, descend, one_thread
+from nndl.data import Dataset
+from nndl.network import Network
+
+SHAPES = [(3, 4, 5), (1, 4, 5), (3, 1, 5), (3, 4, 1), (1, 1, 1), (30, 784, 10)]  # n_out, n_in, m
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@dtypes
+@pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
+@pytest.mark.parametrize(("n_out", "n_in", "m"), SHAPES)
+@pytest.mark.parametrize("mu", [None, 0.0, 0.9])
+def test_descend_is_its_formula(
+    n_out: int,
+    n_in: int,
+    m: int,
+    layout: str,
+    dtype: type,
+    mu: float | None,
+    rng: np.random.Generator,
+) -> None:
+    w, v = rng.normal(size=(2, n_out, n_in))
+    delta, a = rng.normal(size=(n_out, m)), rng.normal(size=(n_in, m))
+    alpha, decay, l1 = -0.3, 0.01, 0.02
+    step = alpha * delta @ a.T - decay * w - l1 * np.sign(w)
+    velocity = step if mu is None else mu * v + step
+    expected = w + velocity
+
+    w, v, delta, a = (array.astype(dtype) for array in (w, v, delta, a))
+    if layout == "columns":
+        delta, a = np.asfortranarray(delta), np.asfortranarray(a)
+    elif layout == "every second":
+        delta, a = (np.repeat(array, 2, axis=1)[:, ::2] for array in (delta, a))
+    kept = None if mu is None else v
+    descend(w, kept, delta, a, alpha, mu or 0.0, decay, l1)
+    tolerance = (
+        {"rtol": 1e-4, "atol": 1e-5} if dtype is np.float32 else {"rtol": 1e-11, "atol": 1e-13}
+    )
+    np.testing.assert_allclose(w, expected, **tolerance)
+    if mu is not None:
+        np.testing.assert_allclose(v, velocity, **tolerance)
+
+
+@dtypes
+def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
+    w = np.array([[3.0, -2.0, 0.0, 1e-20, -0.25]], dtype)
+    descend(w, None, np.zeros((1, 1), dtype), np.zeros((5, 1), dtype), -1.0, l1=0.5)
+    np.testing.assert_array_equal(w, np.array([[2.5, -1.5, 0, -0.5, 0.25]], dtype))
+
+
+@dtypes
+def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generator) -> None:
+    w, delta, a = (rng.normal(size=s).astype(dtype) for s in ((3, 4), (3, 5), (4, 5)))
+    kept = delta.copy(), a.copy()
+    descend(w, np.zeros_like(w), delta, a, -0.5, 0.5, 0.1, 0.1)
+    np.testing.assert_array_equal(delta, kept[0])
+    np.testing.assert_array_equal(a, kept[1])
+
+
+@pytest.mark.parametrize(
+    "w",
+    [
+        np.asfortranarray(np.ones((3, 4))),
+        np.ones((3, 8))[:, ::2],
+        np.ones((3, 4), ">f8"),
+        np.ones((3, 4), np.int64),
+        np.ones((3, 4), np.float16),
+    ],
+    ids=["Fortran order", "strided", "big-endian", "integer", "half"],
+)
+def test_weights_that_blas_would_copy_are_refused(w: np.ndarray) -> None:
+    with pytest.raises(RuntimeError, match=r"C-contiguous.*change them by weights\[l\]"):
+        descend(w, None, np.ones((3, 2)), np.ones((4, 2)), -0.5)
+
+
+def test_a_network_whose_weights_were_replaced_by_others_says_how_to_change_them() -> None:
+    net = Network([4, 3], rng=1, dtype=np.float64)
+    net.layers[0].w = np.asfortranarray(net.layers[0].w)
+    with pytest.raises(RuntimeError, match=r"float64 with strides \(8, 24\).*\[\.\.\.\] = values"):
+        net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)
+
+
+@dtypes
+def test_columns_are_contiguous(dtype: type) -> None:
+    array = columns(3, 5, dtype)
+    assert array.shape == (3, 5)
+    assert array.dtype == dtype
+    assert array.flags.f_contiguous
+
+
+def test_one_thread_holds_inside_and_only_inside() -> None:
+    def threads() -> list[int]:
+        return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread():
+        assert set(threads()) == {1}
+    assert threads() == before
+
+
+def test_training_runs_on_one_thread_and_leaves_the_others_to_its_caller(
+    rng: np.random.Generator,
+) -> None:
+    seen = []
+
+    def look(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+        return images
+
+    data = Dataset(rng.normal(size=(6, 4)), rng.integers(0, 3, 6))
+    list(Network([4, 3], rng=1).sgd(data, 1, 2, 0.5, transform=look))
+    assert set(seen) == {1}

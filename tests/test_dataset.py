@@ -1,0 +1,270 @@
+"""Data on its way in: Dataset, mini-batches, and the door of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nndl.data import Dataset
+from nndl.data.batches import mini_batches
+from nndl.door import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
+from nndl.metrics import confusion_matrix
+from nndl.network import Network
+
+RAW = np.random.default_rng(0).integers(0, 256, (23, 6), np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 4, 23)
+FLOATS = (RAW / np.float32(256)).astype(np.float32)
+FLOAT32 = np.dtype(np.float32)
+
+
+def gathered(data: Dataset, size: int, order: Any = None, **more: Any) -> list[Any]:
+    order = np.arange(len(data)) if order is None else order
+    chunks = mini_batches(data, order, size, 4, FLOAT32, **more)
+    return [(x.copy(), y.copy()) for chunk in chunks for x, y in chunk]
+
+
+def trained(data: Dataset) -> bytes:
+    net = Network([6, 5, 4], rng=1)
+    list(net.sgd(data, 2, 5, 0.5, rng=2))
+    return b"".join(p.tobytes() for p in net.parameters)
+
+
+# Dataset.
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (FLOATS[0], LABELS, r"floats or uint8 of shape \(n, n_in\).*float32 of shape \(6,\)"),
+        (FLOATS.reshape(23, 2, 3), LABELS, r"shape \(23, 2, 3\); flatten them.*reshape\(len"),
+        (RAW.astype(np.int64), LABELS, r"int64 of shape \(23, 6\).*astype\(numpy\.float32\)"),
+        (FLOATS > 0.5, LABELS, "floats or uint8.*but are bool"),
+        (FLOATS + 1j, LABELS, "floats or uint8.*but are complex64"),
+        (FLOATS.astype(str), LABELS, "floats or uint8.*but are <U"),
+        (FLOATS.astype(object), LABELS, "floats or uint8.*but are object"),
+        ([], [], r"float64 of shape \(0,\)"),
+        (None, LABELS, r"but are object of shape \(\)"),
+        (FLOATS, LABELS[:-1], r"integers of shape \(23,\), one for each image.*shape \(22,\)"),
+        (FLOATS, LABELS[:, None], r"shape \(23,\).*shape \(23, 1\)"),
+        (FLOATS, np.eye(4)[LABELS], r"shape \(23, 4\); one-hot labels.*argmax\(axis=1\)"),
+        (FLOATS, LABELS.astype(float), "must be integers.*but are float64"),
+        (FLOATS, LABELS > 1, "must be integers.*but are bool"),
+        (FLOATS, LABELS.astype(str), "must be integers.*but are <U21"),
+        (FLOATS, LABELS - 1, "0 or more, but the smallest is -1"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_with_what_came(
+    images: Any, labels: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dataset(images, labels)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]], ids=str)
+def test_a_pixel_that_is_not_finite_is_refused_with_its_image(
+    dtype: type, bad: list[float]
+) -> None:
+    images = FLOATS.astype(dtype)
+    images[17, : len(bad)] = bad
+    with pytest.raises(ValueError, match="pixels must be finite, but image 17 holds"):
+        Dataset(images, LABELS)
+
+
+def test_large_but_finite_pixels_are_finite() -> None:
+    assert len(Dataset(np.full((3, 2), 6e4, np.float16), np.zeros(3, int))) == 3
+    assert len(Dataset(np.full((3, 2), 3e38, np.float32), np.zeros(3, int))) == 3
+
+
+def test_a_slice_or_an_array_of_rows_is_a_data_set() -> None:
+    data = Dataset(FLOATS, LABELS, "mine")
+    for rows in (slice(5), slice(3, 20, 4), np.array([4, 2, 2]), LABELS == 1):
+        part = data[rows]
+        np.testing.assert_array_equal(part.images, FLOATS[rows])
+        np.testing.assert_array_equal(part.labels, LABELS[rows])
+        assert part.name == "mine"
+    assert len(data[:0]) == 0
+    assert np.shares_memory(data[3:9].images, FLOATS)
+
+
+@pytest.mark.parametrize("index", [0, (1, 2), [1, 2], "images", None])
+def test_a_single_index_says_how_to_get_an_image(index: Any) -> None:
+    with pytest.raises(TypeError, match=r"slice or an array.*dataset\.images\[i\]"):
+        Dataset(FLOATS, LABELS)[index]
+
+
+def test_a_data_set_unpacks_shows_itself_and_cannot_be_reassigned() -> None:
+    data = Dataset(RAW, LABELS, "mine")
+    images, labels = data
+    assert images is data.images is RAW
+    assert labels is data.labels is LABELS
+    assert repr(data) == "Dataset('mine', 23 images of 6 pixels, uint8)"
+    with pytest.raises(AttributeError):
+        data.images = FLOATS
+
+
+# The same numbers in other clothes train the same network, bit for bit.
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    wide = np.zeros((2 * len(array), 3 * array.shape[1]), array.dtype)
+    wide[::2, ::3] = array
+    return wide[::2, ::3]
+
+
+CLOTHES: list[Callable[[np.ndarray], Any]] = [
+    read_only,
+    strided,
+    np.asfortranarray,
+    lambda array: array[::-1].copy()[::-1],
+    lambda array: array.astype(array.dtype.newbyteorder(">")),
+    lambda array: array.astype(np.float64),
+    lambda array: (array * 256).astype(np.uint8),
+    lambda array: array.tolist(),
+]
+
+
+@pytest.mark.parametrize("clothe", CLOTHES)
+def test_images_may_come_in_any_layout(clothe: Callable[[np.ndarray], Any]) -> None:
+    plain = trained(Dataset(FLOATS, LABELS))
+    assert trained(Dataset(clothe(FLOATS), LABELS)) == plain
+
+
+def test_half_precision_is_trained_in_the_dtype_of_the_network() -> None:
+    half = FLOATS.astype(np.float16)
+    assert trained(Dataset(half, LABELS)) == trained(Dataset(half.astype(np.float32), LABELS))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", ">i4", "i8", "u8"])
+def test_labels_may_be_integers_of_any_size(dtype: str) -> None:
+    data = Dataset(FLOATS, LABELS.astype(dtype))
+    assert trained(data) == trained(Dataset(FLOATS, LABELS))
+    assert confusion_matrix(Network([6, 4], rng=1), data).sum() == 23
+
+
+def test_images_may_stay_on_disk(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", FLOATS)
+    data = Dataset(np.load(tmp_path / "images.npy", mmap_mode="r"), LABELS)
+    assert isinstance(data.images, np.memmap)
+    assert trained(data) == trained(Dataset(FLOATS, LABELS))
+
+
+def test_columns_of_a_data_frame_are_images_and_labels() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(FLOATS).assign(label=LABELS)
+    data = Dataset(frame.drop(columns="label"), frame["label"])
+    assert trained(data) == trained(Dataset(FLOATS, LABELS))
+
+
+def test_training_leaves_the_data_alone() -> None:
+    images, labels = FLOATS.copy(), LABELS.copy()
+    trained(Dataset(images, labels))
+    np.testing.assert_array_equal(images, FLOATS)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+# Mini-batches.
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 12), st.randoms())
+def test_every_image_comes_once_in_order_and_with_its_label(
+    n: int, size: int, chunk: int, random: Any
+) -> None:
+    rows = np.arange(n)
+    data = Dataset(rows[:, None].astype(np.float32), rows % 4)
+    order = np.array(random.sample(range(n), n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nndl.data.batches.CHUNK", chunk)
+        batches = gathered(data, size, order)
+    sizes = [x.shape[1] for x, _ in batches]
+    assert sizes == [size] * (n // size) + [n % size] * (n % size > 0)
+    assert [y.shape for _, y in batches] == [(4, m) for m in sizes]
+    np.testing.assert_array_equal(np.concatenate([x[0] for x, _ in batches]), order)
+    y = np.concatenate([y for _, y in batches], axis=1)
+    np.testing.assert_array_equal(y, np.eye(4)[order % 4].T)
+
+
+def test_raw_pixels_become_the_floats_of_the_book() -> None:
+    pairs = zip(
+        gathered(Dataset(RAW, LABELS), 5), gathered(Dataset(FLOATS, LABELS), 5), strict=True
+    )
+    for (x, _), (expected, _) in pairs:
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(x, expected)
+    np.testing.assert_array_equal(rows_as_columns(RAW, 6, np.float32), FLOATS.T)
+
+
+def test_prepare_gets_rows_before_they_are_cut_into_mini_batches() -> None:
+    shapes = []
+
+    def negate(rows: np.ndarray) -> np.ndarray:
+        shapes.append(rows.shape)
+        return -rows
+
+    batches = gathered(Dataset(FLOATS, LABELS), 5, prepare=negate)
+    np.testing.assert_array_equal(np.concatenate([x.T for x, _ in batches]), -FLOATS)
+    assert shapes == [(20, 6), (3, 6)]
+
+
+def test_the_columns_of_a_mini_batch_are_contiguous_for_blas() -> None:
+    for chunk in mini_batches(Dataset(RAW, LABELS), np.arange(23), 5, 4, FLOAT32):
+        assert all(x.flags.f_contiguous and y.flags.f_contiguous for x, y in chunk)
+
+
+# The door.
+
+
+def test_one_hot_columns_are_1_at_the_label() -> None:
+    columns = one_hot(np.array([2, 0]), 3)
+    assert columns.tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert columns.dtype == np.float32
+    assert one_hot(np.array([], int), 3).shape == (3, 0)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0], [300]], ids=str)
+def test_a_label_beyond_the_outputs_is_refused_with_the_range(labels: list[int]) -> None:
+    with pytest.raises(ValueError, match=rf"0 to 2, but range from {labels[0]} to {labels[-1]}"):
+        one_hot(np.array(labels), 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_passes_the_door_has_the_dtype_of_the_network(dtype: type) -> None:
+    for given_dtype in (np.float16, np.float32, np.float64, np.int64, np.uint8, bool):
+        x = np.ones((6, 2), given_dtype)
+        assert as_columns(x, 6, dtype).dtype == dtype
+        assert rows_as_columns(x.T, 6, dtype).dtype == dtype
+        assert as_targets(x, 6, 2, dtype).dtype == dtype
+    assert as_targets([0, 5], 6, 2, dtype).dtype == dtype
+
+
+def test_what_fits_already_is_not_copied() -> None:
+    assert as_columns(FLOATS.T, 6, np.float32).base is FLOATS
+    assert np.shares_memory(rows_as_columns(FLOATS, 6, np.float32), FLOATS)
+
+
+@pytest.mark.parametrize(
+    ("n_in", "n_out", "rows", "error", "message"),
+    [
+        (7, 4, slice(None), ValueError, r"takes 7 pixels.*23 images of 6 pixels"),
+        (6, 3, slice(None), ValueError, r"labels 0 to 2, but .* has labels up to 3"),
+        (6, 4, slice(0), ValueError, r"is empty: give it at least one image"),
+    ],
+)
+def test_a_data_set_that_does_not_fit_the_network_is_refused(
+    n_in: int, n_out: int, rows: slice, error: type[Exception], message: str
+) -> None:
+    check_dataset(Dataset(FLOATS, LABELS), 6, 4)
+    with pytest.raises(error, match=message):
+        check_dataset(Dataset(FLOATS, LABELS)[rows], n_in, n_out)

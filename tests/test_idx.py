@@ -1,0 +1,134 @@
+"""IDX files: what is written is read again, and nothing else is believed."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nndl.data import read_idx, write_idx
+from nndl.data.idx import TYPES, read_labelled_images
+
+
+@settings(deadline=None)
+@given(
+    array=hnp.arrays(
+        st.sampled_from([np.dtype(name).newbyteorder("=") for name in TYPES.values()]),
+        hnp.array_shapes(max_dims=4, max_side=4, min_side=0),
+    ),
+    ending=st.sampled_from(["", ".gz"]),
+)
+def test_what_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, ending: str
+) -> None:
+    path = tmp_path_factory.mktemp("idx") / f"array{ending}"
+    write_idx(path, array)
+    again = read_idx(path)
+    assert again.dtype == array.dtype
+    assert again.shape == array.shape
+    assert again.tobytes() == array.tobytes()
+
+
+def test_a_file_worked_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "labels"
+    write_idx(path, np.array([5, 0, 4], np.uint8))
+    assert path.read_bytes() == bytes.fromhex("00000801 00000003 050004")
+
+
+GOOD = struct.pack(">IIII", 2051, 2, 2, 2) + bytes(range(8))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "ends after 0 of 4 bytes"),
+        (GOOD[:3], "ends after 3 of 4 bytes"),
+        (GOOD[:15], "ends after 11 of 12 bytes"),
+        (GOOD[:-1], "ends after 7 of 8 bytes"),
+        (GOOD + b"x", "holds more than the 8 bytes"),
+        (b"\x01" + GOOD[1:], "begins with 01000803"),
+        (GOOD[:2] + b"\x0a" + GOOD[3:], "a type from 08 to 0e"),
+        (GOOD[:3] + b"\x00" + GOOD[4:], "1 to 4 dimensions"),
+        (GOOD[:3] + b"\xff" + GOOD[4:], "1 to 4 dimensions"),
+        (struct.pack(">IIII", 2051, *[2**32 - 1] * 3), "more than 4,294,967,296"),
+        (struct.pack(">IIII", 2051, 60000, 28, 28), "ends after 0 of 47,040,000"),
+        (gzip.compress(GOOD)[:-1], "end-of-stream"),
+        (gzip.compress(GOOD)[:20] + b"\0" * 30, ""),
+        (gzip.compress(GOOD + bytes(10)), "holds more"),
+        (b"<html>", "begins with 3c68746d"),
+    ],
+)
+def test_what_is_not_a_whole_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a whole IDX file") as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_memory_is_taken_for_what_is_there(tmp_path: Path) -> None:
+    """A few hundred bytes that claim or unpack to gigabytes."""
+    claim = tmp_path / "claim"
+    claim.write_bytes(struct.pack(">IIII", 2051, 2**16, 2**8, 2**8))
+    bomb = tmp_path / "bomb"
+    bomb.write_bytes(gzip.compress(GOOD + bytes(300_000_000), 1))
+    tracemalloc.start()
+    for path in (claim, bomb):
+        with pytest.raises(ValueError, match="whole IDX"):
+            read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@settings(max_examples=1000, deadline=None)
+@given(data=st.data())
+def test_fuzzed_files_give_an_array_or_a_value_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    start = data.draw(st.sampled_from([GOOD, gzip.compress(GOOD, mtime=0), b"\x1f\x8b", b""]))
+    raw = bytearray(start + data.draw(st.binary(max_size=20)))
+    for _ in range(data.draw(st.integers(0, 4)) if raw else 0):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "fuzzed.idx"
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    try:
+        array = read_idx(path)
+    except ValueError:
+        return
+    assert array.nbytes <= len(raw) * 1100
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros(3, complex), np.zeros(3, np.int64), np.zeros((1,) * 5, np.uint8), np.uint8(3)],
+)
+def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, array: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="IDX holds uint8"):
+        write_idx(tmp_path / "file", array)
+    assert not (tmp_path / "file").exists()
+
+
+def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    write_idx(images, np.zeros((3, 2, 2), np.uint8))
+    write_idx(labels, np.array([1, 2, 3], np.uint8))
+    data = read_labelled_images(images, labels, "three")
+    assert data.images.shape == (3, 4)
+    assert data.labels.dtype == np.intp
+    write_idx(labels, np.array([1, 2], np.uint8))
+    with pytest.raises(ValueError, match="should hold 3 uint8 labels"):
+        read_labelled_images(images, labels, "three")
+    with pytest.raises(ValueError, match="should hold uint8 images"):
+        read_labelled_images(labels, labels, "three")
+    write_idx(labels, np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="float32"):
+        read_labelled_images(images, labels, "three")

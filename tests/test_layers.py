@@ -1,0 +1,148 @@
+"""Layers: Dense, dropout and the numbers of a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nndl.checks import gradient_check
+from nndl.costs import log_likelihood, quadratic
+from nndl.data import Dataset
+from nndl.functions import Activation, relu, sigmoid, softmax, tanh
+from nndl.initialisers import INITIALISERS, Initialiser, lecun
+from nndl.layers import Dropout, Step
+from nndl.network import Dense, Network
+
+WRITTEN_AS_LAYERS = [Dense(4, tanh, lecun), Dropout(0.25), Dense(3, softmax, lecun)]
+
+
+def test_sizes_are_short_for_layers() -> None:
+    kinds = {"activation": tanh, "init": lecun, "dropout": 0.25}
+    sizes = Network([5, 4, 3], cost=log_likelihood, **kinds, rng=1)
+    layers = Network(WRITTEN_AS_LAYERS, cost=log_likelihood, input_shape=5, rng=1)
+    assert repr(sizes) == repr(layers)
+    for p, q in zip(sizes.parameters, layers.parameters, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("f", [sigmoid, tanh, relu, softmax], ids=repr)
+def test_the_pure_answer_and_the_remembered_one_are_equal(
+    f: Activation, rng: np.random.Generator
+) -> None:
+    layer, a = Dense(4, f), rng.normal(size=(3, 6))
+    assert layer.build((3,), rng, np.float64) == (4,)
+    np.testing.assert_array_equal(layer.forward(a, None), layer.feedforward(a))
+    assert layer.x is a
+
+
+def test_a_mini_batch_of_another_size_gets_buffers_of_its_own(rng: np.random.Generator) -> None:
+    layer = Dense(4)
+    layer.build((3,), rng, np.float64)
+    for m in (6, 2, 6, 1):
+        a = rng.normal(size=(3, m))
+        assert layer.forward(a, None).shape == (4, m)
+        nabla_x = layer.propagate(np.ones((4, m)))
+        np.testing.assert_allclose(nabla_x, np.tile(layer.w.sum(axis=0)[:, None], m))
+
+
+def test_a_picture_is_flattened_for_a_dense_layer() -> None:
+    net = Network([Dense(4)], input_shape=(2, 3, 5), rng=1)
+    assert net.n_in == 30
+    assert net.weights[0].shape == (4, 30)
+
+
+def test_a_step_holds_what_the_update_multiplies_with() -> None:
+    step = Step(10, 50_000, 0.5, lmbda=5.0, lmbda_l1=2.0, mu=0.9)
+    assert step.alpha == -0.05
+    assert step.decay == pytest.approx(0.5 * 5 / 50_000)
+    assert step.l1 == pytest.approx(0.5 * 2 / 50_000)
+    assert step.mu == 0.9
+
+
+@pytest.mark.parametrize("init", INITIALISERS.values(), ids=repr)
+def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
+    init: Initialiser, rng: np.random.Generator
+) -> None:
+    n_in, n_out = 300, 200
+    w_sd = {
+        "large": 1,
+        "default": 300**-0.5,
+        "lecun": 300**-0.5,
+        "glorot": (2 / 500) ** 0.5,
+        "he": (2 / 300) ** 0.5,
+        "zeros": 0,
+    }[init.name]
+    w, b = init.draw((n_out, n_in), rng, np.float32)
+    assert (w.shape, b.shape) == ((n_out, n_in), (n_out, 1))
+    assert w.dtype == b.dtype == np.float32
+    assert w.std() == pytest.approx(w_sd, rel=0.02)
+    assert abs(w.mean()) <= 5 * w_sd / 60_000**0.5
+    assert b.std() == pytest.approx(1 if init.name in ("large", "default") else 0, abs=0.2)
+
+
+# Dropout.
+
+
+def test_dropout_silences_the_given_part_and_leaves_the_rest_as_it_is(
+    rng: np.random.Generator,
+) -> None:
+    layer, a = Dropout(0.3), rng.uniform(1, 2, (100, 200))
+    out = layer.forward(a, rng)
+    kept = out != 0
+    np.testing.assert_array_equal(out[kept], a[kept])  # not scaled up, as in the book
+    assert kept.mean() == pytest.approx(0.7, abs=0.02)
+    assert np.unique(kept, axis=1).shape == kept.shape  # a draw of its own for each example
+    np.testing.assert_array_equal(layer.propagate(np.ones_like(a)), kept)
+    assert (layer.forward(a, rng) != out).any()  # and for each mini-batch
+
+
+def test_dropout_answers_with_the_mean_over_its_draws(rng: np.random.Generator) -> None:
+    layer, a = Dropout(0.3), rng.normal(size=(20, 3))
+    mean = np.mean([layer.forward(a, rng) for _ in range(4000)], axis=0)
+    np.testing.assert_allclose(layer.feedforward(a), mean, atol=0.08)
+    np.testing.assert_array_equal(layer.forward(a, None), layer.feedforward(a))
+    np.testing.assert_array_equal(layer.feedforward(a), 0.7 * a)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_keeps_the_dtype(dtype: type, rng: np.random.Generator) -> None:
+    layer, a = Dropout(0.3), np.ones((4, 5), dtype)
+    for generator in (rng, None):
+        assert layer.forward(a, generator).dtype == dtype
+        assert layer.propagate(a).dtype == dtype
+    assert layer.feedforward(a).dtype == dtype
+
+
+def test_dropout_of_0_changes_nothing(rng: np.random.Generator) -> None:
+    data = Dataset(rng.normal(size=(30, 5)), rng.integers(0, 3, 30))
+    plain = Network([5, 6, 3], rng=1)
+    zero = Network([Dense(6), Dropout(0), Dense(3)], input_shape=5, rng=1)
+    for net in (plain, zero):
+        list(net.sgd(data, 2, 4, 0.5, rng=2))
+    for p, q in zip(plain.parameters, zero.parameters, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("sizes", [[5, 8, 3], [5, 8, 6, 3]], ids=len)
+def test_the_gradient_through_dropout_is_right_for_its_masks(
+    sizes: list[int], rng: np.random.Generator
+) -> None:
+    net = Network(sizes, cost=quadratic, dropout=0.4, rng=rng, dtype=np.float64)
+    assert gradient_check(net, rng.normal(size=(5, 7)), rng.integers(0, 3, 7)) < 1e-6
+
+
+def test_a_silenced_neuron_learns_nothing_from_that_mini_batch(rng: np.random.Generator) -> None:
+    net = Network([5, 30, 3], dropout=0.5, rng=rng, dtype=np.float64)
+    before, dropout = net.weights[0].copy(), net.layers[1]
+    net.update_mini_batch(rng.normal(size=(5, 1)), [1], 0.5, rng=rng)
+    moved = (net.weights[0] != before).any(axis=1)
+    np.testing.assert_array_equal(moved, dropout.kept[:, 0])
+    assert 0 < moved.sum() < 30
+
+
+def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
+    layer = Dropout(0.5)
+    assert repr(layer) == "Dropout(0.5)"
+    assert layer.w is layer.b is None
+    with pytest.raises(TypeError, match="dropout has no parameters"):
+        layer.gradient(np.ones((2, 1)))

@@ -1,0 +1,381 @@
+"""The network: gradients, the fused step against the textbook's, training, purity, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nndl.checks import gradient_check
+from nndl.costs import COSTS, Cost, log_likelihood, quadratic
+from nndl.data import Dataset
+from nndl.door import one_hot
+from nndl.functions import ACTIVATIONS, Activation, Array, identity, sigmoid, softmax, tanh
+from nndl.initialisers import default, lecun
+from nndl.layers import Layer
+from nndl.network import Dense, DivergedError, Network
+
+DEPTHS = [[5, 3], [5, 4, 3], [5, 4, 6, 3], [5, 4, 6, 4, 3]]
+PENALTIES = [{}, {"lmbda": 3.0}, {"lmbda_l1": 2.0}, {"mu": 0.7}]
+PENALTIES.append({"lmbda": 3.0, "lmbda_l1": 2.0, "mu": 0.7})
+
+
+def draw(rng: np.random.Generator, n: int = 7, n_in: int = 5, n_out: int = 3) -> Dataset:
+    return Dataset(rng.normal(size=(n, n_in)), rng.integers(0, n_out, n))
+
+
+def in_order(n: int) -> Array:
+    return np.arange(n)
+
+
+def run(net: Network, data: Dataset, epochs: int, size: int, eta: Any, **more: Any) -> Network:
+    for _ in net.sgd(data, epochs, size, eta, **more):
+        pass
+    return net
+
+
+def gradient(net: Network, x: Array, y: Array) -> list[Array]:
+    nabla_b, nabla_w = net.backprop(x, y)
+    return [*nabla_b, *nabla_w]
+
+
+def same(one: Network, other: Network) -> bool:
+    pairs = zip(one.parameters, other.parameters, strict=True)
+    return all(p.tobytes() == q.tobytes() for p, q in pairs)
+
+
+def textbook_epoch(
+    net: Network, data: Dataset, size: int, eta: float, v: list[Array], **more: float
+) -> None:
+    """Update by the formulas of chapter 3, from `backprop`; v holds the velocities."""
+    lmbda, l1, mu = (more.get(name, 0.0) for name in ("lmbda", "lmbda_l1", "mu"))
+    n = len(data)
+    for i in range(0, n, size):
+        x, y = data.images[i : i + size].T, data.labels[i : i + size]
+        nabla_b, nabla_w = net.backprop(x, y)
+        steps = [
+            -eta * g - eta * lmbda / n * w - eta * l1 / n * np.sign(w)
+            for w, g in zip(net.weights, nabla_w, strict=True)
+        ] + [-eta * g for g in nabla_b]
+        for k, (p, step) in enumerate(zip(net.parameters, steps, strict=True)):
+            v[k] = mu * v[k] + step
+            p += v[k]
+
+
+@pytest.mark.parametrize("sizes", DEPTHS, ids=len)
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=repr)
+@pytest.mark.parametrize("cost", COSTS.values(), ids=repr)
+def test_backpropagation_agrees_with_central_differences(
+    sizes: list[int], activation: Activation, cost: Cost, rng: np.random.Generator
+) -> None:
+    net = Network(sizes, cost=cost, activation=activation, rng=rng, dtype=np.float64)
+    data = draw(rng)
+    assert gradient_check(net, data.images.T, data.labels) < 1e-5
+
+
+@pytest.mark.parametrize("sizes", DEPTHS, ids=len)
+def test_the_matrix_form_is_the_mean_over_single_examples(
+    sizes: list[int], rng: np.random.Generator
+) -> None:
+    net, data = Network(sizes, rng=rng, dtype=np.float64), draw(rng)
+    x, y = data.images.T, data.labels
+    singles = [gradient(net, x[:, [i]], y[[i]]) for i in range(7)]
+    for whole, parts in zip(gradient(net, x, y), zip(*singles, strict=True), strict=True):
+        np.testing.assert_allclose(whole, np.mean(parts, axis=0), rtol=1e-12, atol=1e-15)
+
+
+def test_labels_and_one_hot_columns_give_the_same_gradient(rng: np.random.Generator) -> None:
+    net, data = Network([5, 4, 3], rng=rng), draw(rng)
+    x, y = data.images.T, data.labels
+    for p, q in zip(gradient(net, x, y), gradient(net, x, one_hot(y, 3)), strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("more", PENALTIES, ids=str)
+@pytest.mark.parametrize("sizes", DEPTHS[1:3], ids=len)
+def test_sgd_is_the_textbook_update_also_for_a_smaller_last_mini_batch(
+    more: dict[str, float], sizes: list[int], rng: np.random.Generator
+) -> None:
+    net, data = Network(sizes, cost=quadratic, rng=rng, dtype=np.float64), draw(rng)
+    book, v = net.astype(np.float64), [np.zeros_like(p) for p in net.parameters]
+    for _ in net.sgd(data, 3, 3, 0.4, order=in_order, **more):  # mini-batches of 3, 3 and 1
+        textbook_epoch(book, data, 3, 0.4, v, **more)
+        for p, q in zip(net.parameters, book.parameters, strict=True):
+            np.testing.assert_allclose(p, q, rtol=1e-12, atol=1e-14)
+
+
+def test_sgd_and_update_mini_batch_take_the_same_steps(rng: np.random.Generator) -> None:
+    net, data = Network([5, 4, 3], rng=rng, dtype=np.float64), draw(rng)
+    twin, more = net.astype(np.float64), PENALTIES[-1]
+    run(net, data, 1, 3, 0.4, order=in_order, **more)
+    for i in (0, 3, 6):
+        batch = data[i : i + 3]
+        twin.update_mini_batch(batch.images.T, batch.labels, 0.4, n=7, **more)
+    for p, q in zip(net.parameters, twin.parameters, strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-13)
+
+
+class TooEarly(Network):
+    """Yields each layer, to be updated, before its delta is propagated through its weights."""
+
+    def _errors(
+        self, x: Array, y: Array, rng: np.random.Generator | None
+    ) -> Iterator[tuple[Layer, Array]]:
+        for layer in self.layers:
+            x = layer.forward(x, rng)
+        out = self.output
+        delta = self.cost.delta(out.z, out.a, y, out.activation)
+        for layer, below in zip(self.layers[:0:-1], self.layers[-2::-1], strict=True):
+            yield layer, delta
+            delta = below.error(layer.propagate(delta))
+        yield self.layers[0], delta
+
+
+def test_a_layer_updated_before_its_delta_is_propagated_gives_another_step(
+    rng: np.random.Generator,
+) -> None:
+    data = draw(rng)
+    x, y = data.images.T, data.labels
+    kinds = (Network, TooEarly, Network)
+    net, early, book = (kind([5, 4, 3], rng=1, dtype=np.float64) for kind in kinds)
+    for right, wrong in zip(gradient(net, x, y), gradient(early, x, y), strict=True):
+        np.testing.assert_array_equal(right, wrong)  # the order matters to updates only
+    net.update_mini_batch(x, y, 3.0)
+    early.update_mini_batch(x, y, 3.0)
+    textbook_epoch(book, data, 7, 3.0, [np.zeros_like(p) for p in book.parameters])
+    np.testing.assert_allclose(net.weights[0], book.weights[0], rtol=1e-12)
+    np.testing.assert_array_equal(early.weights[1], net.weights[1])
+    assert np.abs(early.weights[0] - net.weights[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("more", [{"lmbda": 50.0}, {"lmbda_l1": 50.0}], ids=str)
+@pytest.mark.parametrize("mu", [0.0, 0.5])
+def test_biases_are_never_decayed(
+    more: dict[str, float], mu: float, rng: np.random.Generator
+) -> None:
+    data = draw(rng)
+    plain, decayed = (Network([5, 3], rng=1, dtype=np.float64) for _ in range(2))
+    for net, penalty in ((plain, {}), (decayed, more)):
+        net.update_mini_batch(data.images.T, data.labels, 0.1, n=7, mu=mu, **penalty)
+    np.testing.assert_array_equal(decayed.biases[0], plain.biases[0])
+    assert np.abs(decayed.weights[0] - plain.weights[0]).min() > 1e-3
+
+
+@pytest.mark.parametrize("m", [1, 2, 7])
+def test_lmbda_is_divided_by_the_size_of_the_training_set_whatever_the_mini_batch(
+    m: int, rng: np.random.Generator
+) -> None:
+    net, data = Network([5, 3], rng=rng, dtype=np.float64), draw(rng)
+    plain, w = net.astype(np.float64), net.weights[0].copy()
+    x, y = data.images[:m].T, data.labels[:m]
+    plain.update_mini_batch(x, y, 0.5)
+    net.update_mini_batch(x, y, 0.5, lmbda=4.0, n=100)
+    np.testing.assert_allclose(plain.weights[0] - net.weights[0], 0.5 * 4.0 / 100 * w, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lmbda", "lmbda_l1"])
+def test_a_larger_lmbda_gives_smaller_weights(name: str, rng: np.random.Generator) -> None:
+    data, norms = draw(rng, 30), []
+    for value in (0.0, 0.1, 0.5):
+        net = run(Network([5, 8, 3], rng=1), data, 30, 5, 0.5, rng=2, **{name: value})
+        norms.append(sum(float(np.abs(w).sum()) for w in net.weights))
+    assert norms[0] > norms[1] > norms[2]
+
+
+def test_parameters_are_live_views(rng: np.random.Generator) -> None:
+    net = Network([5, 4, 3], rng=rng)
+    net.weights[1][...] = 0
+    net.biases[1][...] = [[0], [2], [0]]
+    np.testing.assert_allclose(net(np.ones((5, 1)))[:, 0], [0.5, 1 / (1 + np.exp(-2)), 0.5], 1e-6)
+    assert net.predict(np.ones((2, 5))).tolist() == [1, 1]
+    assert net.n_parameters == sum(p.size for p in net.parameters) == 5 * 4 + 4 + 4 * 3 + 3
+
+
+def test_the_answer_is_equation_25_layer_by_layer(rng: np.random.Generator) -> None:
+    net = Network([5, 4, 3], activation=tanh, cost=log_likelihood, rng=rng, dtype=np.float64)
+    x, (w1, w2), (b1, b2) = rng.normal(size=(5, 6)), net.weights, net.biases
+    z = w2 @ np.tanh(w1 @ x + b1) + b2
+    a = np.exp(z) / np.exp(z).sum(axis=0)
+    np.testing.assert_allclose(net(x), a, rtol=1e-13)
+    np.testing.assert_allclose(net.predict_proba(x.T), a.T, rtol=1e-13)
+    np.testing.assert_array_equal(net.predict(x.T), a.argmax(axis=0))
+
+
+def test_probabilities_of_sigmoid_outputs_are_divided_by_their_sum(
+    rng: np.random.Generator,
+) -> None:
+    net, x = Network([5, 3], rng=rng), rng.normal(size=(4, 5))
+    np.testing.assert_allclose(net.predict_proba(x), (net(x.T) / net(x.T).sum(axis=0)).T, 1e-6)
+    np.testing.assert_allclose(net.predict_proba(x).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator) -> None:
+    data = draw(rng, 600)
+    nets = [Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2)]
+    run(nets[0], data, 4, 7, 0.5, mu=0.5, rng=2)
+
+    def look() -> bool:  # also between the mini-batches of an epoch
+        nets[1](data.images[:9].T)
+        return False
+
+    for _ in nets[1].sgd(data, 4, 7, 0.5, mu=0.5, rng=2, stop=look):
+        nets[1].predict(data.images)
+        nets[1].predict_proba(data.images[:11])
+        nets[1].feedforward(data.images[:1].T)
+    assert same(*nets)
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_another(
+    rng: np.random.Generator,
+) -> None:
+    data = draw(rng, 30)
+    start = {"dropout": 0.3}
+    one, two, three, four = (
+        run(Network([5, 6, 3], rng=a, **start), data, 2, 4, 0.5, rng=b)
+        for a, b in ((1, 2), (1, 2), (1, 3), (4, 2))
+    )
+    assert same(one, two)
+    assert not same(one, three)
+    assert not same(one, four)
+
+
+def test_both_dtypes_start_from_the_same_draws() -> None:
+    single, double = (Network([5, 4, 3], rng=1, dtype=t) for t in (np.float32, np.float64))
+    assert same(double.astype(np.float32), single)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"cost": quadratic, "output": sigmoid}, {"cost": log_likelihood, "activation": tanh}],
+    ids=str,
+)
+def test_twenty_images_are_memorised(more: dict[str, Any], rng: np.random.Generator) -> None:
+    data = draw(rng, 20, 30, 10)
+    net = run(Network([30, 20, 10], rng=1, **more), data, 200, 5, 1.0, rng=2)
+    assert net.predict(data.images).tolist() == data.labels.tolist()
+
+
+@pytest.mark.parametrize("more", PENALTIES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_dtype_stays_everywhere(
+    more: dict[str, float], dtype: type, rng: np.random.Generator
+) -> None:
+    net, data = Network([5, 4, 3], dropout=0.2, rng=rng, dtype=dtype), draw(rng)
+    eta = np.float64(0.5)  # not only Python floats come as hyper-parameters
+    run(net, data, 2, 3, lambda epoch: eta, **{k: np.float64(v) for k, v in more.items()})
+    layers = [l for l in net.layers if isinstance(l, Dense)]
+    velocities = [v for l in layers for v in (l.v_w, l.v_b) if v is not None]
+    assert len(velocities) == (4 if "mu" in more else 0)
+    remembered = [array for l in layers for array in (l.z, l.a, l.nabla_x)]
+    gradients = gradient(net, data.images.T, data.labels)
+    answers = [net(data.images.T), net.predict_proba(data.images)]
+    everything = [*net.parameters, *velocities, *remembered, *gradients, *answers]
+    assert {array.dtype for array in everything} == {np.dtype(dtype)}
+
+
+def test_sgd_yields_every_epoch_and_asks_eta_for_each(rng: np.random.Generator) -> None:
+    data, asked = draw(rng), []
+    net, twin = (Network([5, 3], rng=1) for _ in range(2))
+
+    def eta(epoch: int) -> float:
+        asked.append(epoch)
+        return [0.5, 0.25, 2.0][epoch]
+
+    assert list(net.sgd(data, 3, 2, eta, order=in_order)) == asked == [0, 1, 2]
+    for rate in (0.5, 0.25, 2.0):
+        run(twin, data, 1, 2, rate, order=in_order)
+    assert same(net, twin)
+
+
+def test_nothing_is_trained_before_the_first_epoch_is_asked_for(rng: np.random.Generator) -> None:
+    net = Network([5, 3], rng=1)
+    net.sgd(draw(rng), 3, 2, 0.5)
+    assert same(net, Network([5, 3], rng=1))
+
+
+def test_stop_ends_training_between_chunks_of_500_images_without_a_yield(
+    rng: np.random.Generator,
+) -> None:
+    data, asked = draw(rng, 1200), []
+    net, twin = (Network([5, 3], rng=1) for _ in range(2))
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 6  # chunks of 500, 500, 200; then of 500, 500
+
+    assert list(net.sgd(data, 5, 10, 0.5, order=in_order, stop=stop)) == [0]
+    run(twin, data, 1, 10, 0.5, order=in_order)
+    run(twin, data[:1000], 1, 10, 0.5, order=in_order)
+    assert same(net, twin)
+
+
+def test_images_come_in_the_given_order_and_transformed(rng: np.random.Generator) -> None:
+    data, seen = draw(rng), []
+    order = np.array([6, 2, 0, 1, 5, 3, 4])
+
+    def transform(images: Array, generator: np.random.Generator) -> Array:
+        assert isinstance(generator, np.random.Generator)
+        seen.append(images.copy())
+        return -images
+
+    net, twin = (Network([5, 3], rng=1) for _ in range(2))
+    run(net, data, 1, 3, 0.5, order=lambda n: order[:n], transform=transform)
+    np.testing.assert_array_equal(np.concatenate(seen), data.images[order].astype(np.float32))
+    run(twin, Dataset(-data.images[order], data.labels[order]), 1, 3, 0.5, order=in_order)
+    assert same(net, twin)
+
+
+def test_the_default_order_is_a_fresh_permutation_each_epoch() -> None:
+    data, seen = Dataset(np.arange(40.0)[:, None], np.zeros(40, int)), []
+
+    def note(images: Array, generator: np.random.Generator) -> Array:
+        seen.append(images.ravel().astype(int).tolist())
+        return images
+
+    run(Network([1, 1], rng=1), data, 2, 40, 1e-3, rng=2, transform=note)
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(40))
+    assert seen[0] != seen[1] != list(range(40))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_divergence_is_an_error_that_names_eta(dtype: type, rng: np.random.Generator) -> None:
+    net = Network([5, 4, 3], cost=quadratic, activation=identity, init=lecun, rng=rng, dtype=dtype)
+    with pytest.raises(DivergedError, match=r"epoch \d+.*smaller eta than 1e\+06"):
+        run(net, draw(rng, 50), 100, 5, 1e6)
+
+
+def test_an_epoch_that_ends_on_infinite_parameters_is_divergence_too(
+    rng: np.random.Generator,
+) -> None:
+    net = Network([5, 3], cost=quadratic, activation=identity, rng=rng)
+    with pytest.raises(DivergedError, match="smaller eta than 1e"):
+        run(net, Dataset(100 + draw(rng).images, draw(rng).labels), 1, 7, 1e38)  # a single step
+
+
+def test_threads_that_ask_at_once_get_the_answers_of_one(rng: np.random.Generator) -> None:
+    net = Network([50, 40, 10], dropout=0.5, rng=rng)
+    parts = [rng.normal(size=(n, 50)) for n in (1, 30, 700, 1500, 2500, 3, 1000, 999)] * 5
+    expected = [net.predict(images) for images in parts]
+    with ThreadPoolExecutor(8) as pool:
+        for answer, one in zip(pool.map(net.predict, parts), expected, strict=True):
+            np.testing.assert_array_equal(answer, one)
+
+
+def test_a_copy_in_another_dtype_shares_nothing(rng: np.random.Generator) -> None:
+    net = Network([5, 4, 3], activation=tanh, cost=log_likelihood, init=default, rng=rng)
+    twin = net.astype(np.float32)
+    assert same(net, twin)
+    assert (twin.cost, twin.output.activation) == (log_likelihood, softmax)
+    twin.weights[0][...] = 0
+    assert net.weights[0].all()
+
+
+def test_a_network_shows_what_it_is() -> None:
+    net = Network([784, 30, 10], dropout=0.5)
+    assert repr(net) == (
+        "Network(784 - Dense(30, sigmoid) - Dropout(0.5) - Dense(10, sigmoid), cross-entropy, "
+        "23,860 parameters, float32)"
+    )

@@ -1,0 +1,288 @@
+"""The scripts, typed as a user would, well and badly."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nndl.data import Dataset, synthetic_digits, write_idx
+from nndl.runs import RunFolder
+from nndl.training import History
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+
+
+def command(line: str) -> list[str]:
+    name, *flags = shlex.split(line)
+    return [sys.executable, str(SCRIPTS / name), *flags]
+
+
+def script(line: str, **env: object) -> subprocess.CompletedProcess[str]:
+    """Run a script as typed; ``env`` is added to the environment."""
+    added = os.environ | {name: str(value) for name, value in env.items()}
+    return subprocess.run(command(line), capture_output=True, text=True, env=added, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small files in MNIST's format."""
+    folder = tmp_path_factory.mktemp("digits")
+    for part, n, seed in (("train", 1200, 0), ("t10k", 300, 1)):
+        data = synthetic_digits(n, np.random.default_rng(seed))
+        raw = (data.images * 256).astype(np.uint8).reshape(-1, 28, 28)
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", raw)
+        write_idx(folder / f"{part}-labels-idx1-ubyte", data.labels.astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    done = script(f"train_mnist.py --data {digits} --hidden 20 --epochs 3 --out {folder}")
+    assert done.returncode == 0, done.stderr
+    assert f"written to {folder}" in done.stdout
+    assert done.stdout.count("epoch  ") == 3
+    return folder
+
+
+def test_a_run_leaves_what_it_says(run: Path) -> None:
+    found = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert found == {"config.json", "history.json", "network.npz", "curves.png", "mistakes.png"}
+    config = RunFolder(run).config()
+    assert config["settings"]["hidden"] == [20]
+    assert config["environment"]["numpy"] == np.__version__
+    assert len(RunFolder(run).history()) == 3
+    assert RunFolder(run).network().n_parameters == 784 * 20 + 20 + 210
+
+
+@pytest.mark.parametrize(("seed", "same"), [(0, True), (1, False)])
+def test_the_same_seed_gives_the_same_run(
+    run: Path, digits: Path, tmp_path: Path, seed: int, same: bool
+) -> None:
+    done = script(
+        f"train_mnist.py --data {digits} --hidden 20 --epochs 3 --seed {seed} --quiet "
+        f"--out {tmp_path / 'run'}"
+    )
+    assert done.returncode == 0
+    w = RunFolder(tmp_path / "run").network().weights[0]
+    assert np.array_equal(w, RunFolder(run).network().weights[0]) is same
+
+
+def test_evaluate_says_how_good_and_draws(run: Path, tmp_path: Path) -> None:
+    done = script(f"evaluate_mnist.py {run} --out {tmp_path}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len([line for line in lines if line[:1].isdigit()]) == 10
+    assert any(line.startswith("all") and "%" in line for line in lines)
+    assert {p.name for p in tmp_path.iterdir()} == {"confusion.png", "mistakes.png", "weights.png"}
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
+def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
+    done = script(f"plot_curves.py {run} {run} --out {tmp_path / name}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / name).stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        ("--eta 0", 2, "eta must be positive"),
+        ("--eta fast", 2, "invalid float value"),
+        ("--epochs 0", 2, "at least 1"),
+        ("--epochs -3", 2, "at least 1"),
+        ("--hidden 0", 2, "at least 1"),
+        ("--hidden thirty", 2, "at least 1"),
+        ("--batch-size 0", 2, "at least 1"),
+        ("--train-size 0", 2, "at least 1"),
+        ("--patience soon", 2, "at least 1"),
+        ("--dropout 1", 2, "in [0, 1)"),
+        ("--momentum 1.5", 2, "in [0, 1)"),
+        ("--lmbda -1", 2, "0 or more"),
+        ("--lmbda nan", 2, "0 or more"),
+        ("--l1 -1", 2, "0 or more"),
+        ("--seed -1", 2, "whole number"),
+        ("--seed now", 2, "invalid int value"),
+        ("--target-accuracy high", 2, "invalid float value"),
+        ("--cost cross-entropy --output tanh", 2, "cross-entropy cost"),
+        ("--cost mse", 2, "invalid choice"),
+        ("--expand twice", 2, "invalid choice"),
+        ("--epoch 3 --learning-rate 1", 2, "unrecognized arguments"),
+        ("--data no/such/folder", 1, "no/such/folder"),
+        ("--resume no/such/run", 2, "no/such/run"),
+        ("stray", 2, "unrecognized arguments: stray"),
+    ],
+)
+def test_what_a_newcomer_mistypes_is_one_line(
+    digits: Path, flags: str, status: int, message: str
+) -> None:
+    data = "" if "--data" in flags else f"--data {digits}"
+    done = script(f"train_mnist.py {data} {flags} --dry-run")
+    assert done.returncode == status
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["evaluate_mnist.py", "plot_curves.py"])
+def test_a_folder_without_a_run_is_named(tmp_path: Path, name: str) -> None:
+    done = script(f"{name} {tmp_path}")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path) in done.stderr
+
+
+def test_data_that_is_damaged_is_named(digits: Path, tmp_path: Path) -> None:
+    for path in digits.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = (tmp_path / "train-images-idx3-ubyte.gz").read_bytes()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(whole[: len(whole) // 2])
+    done = script(f"train_mnist.py --data {tmp_path} --dry-run")
+    assert done.returncode == 1
+    assert "train-images-idx3-ubyte.gz is not a whole IDX file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_other_sets_bring_their_own_classes_and_sizes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 60), ("test", 20)):
+        pixels = rng.integers(0, 256, (n, 6, 5), np.uint8)
+        write_idx(tmp_path / f"emnist-letters-{part}-images-idx3-ubyte.gz", pixels)
+        letters = (np.arange(n) % 26 + 1).astype(np.uint8)
+        write_idx(tmp_path / f"emnist-letters-{part}-labels-idx1-ubyte.gz", letters)
+    done = script(f"train_mnist.py --data-dir {tmp_path} --hidden 7 --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "Network(30 - Dense(7, sigmoid) - Dense(27, sigmoid)" in done.stdout
+    assert "50 images to train, 10 to validate, 20 to test" in done.stdout
+
+
+def test_a_run_is_never_written_over(run: Path, digits: Path) -> None:
+    before = RunFolder(run).network_path.read_bytes()
+    done = script(f"train_mnist.py --data {digits} --epochs 1 --out {run}")
+    assert done.returncode == 1
+    assert "holds a run already" in done.stderr
+    assert RunFolder(run).network_path.read_bytes() == before
+
+
+def test_a_second_run_in_one_folder_is_refused(digits: Path, tmp_path: Path) -> None:
+    line = f"train_mnist.py --data {digits} --epochs 1000 --halve-after none --out {tmp_path}"
+    first = subprocess.Popen(command(line), stdout=subprocess.DEVNULL)
+    try:
+        wait_for(tmp_path / "checkpoint.npz", first)
+        second = script(line.replace("--out", "--resume"))
+    finally:
+        first.kill()
+        first.wait()
+    assert second.returncode == 1
+    assert f"another process is writing to {tmp_path}" in second.stderr
+
+
+def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:
+    done = script(
+        f"train_mnist.py --data {digits} --hidden 5 --epochs 1 --target-accuracy 100 "
+        f"--out {tmp_path / 'run'}"
+    )
+    assert done.returncode == 1
+    assert "the target of 100 % was missed" in done.stderr
+
+
+def test_diverging_training_keeps_the_last_finite_state(digits: Path, tmp_path: Path) -> None:
+    done = script(
+        f"train_mnist.py --data {digits} --activation relu --output identity --cost quadratic "
+        f"--eta 100 --out {tmp_path}"
+    )
+    assert done.returncode == 1
+    assert "try a smaller eta than 100" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert all(np.isfinite(p).all() for p in RunFolder(tmp_path).network().parameters)
+    assert "diverged" in RunFolder(tmp_path).history().ended
+
+
+def without_seconds(folder: Path) -> dict[str, list[float]]:
+    epochs = dict(History.load(folder / "history.json").epochs)
+    epochs.pop("seconds")
+    return epochs
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL", "SIGKILL again and again"])
+def test_a_run_goes_on_bit_for_bit(digits: Path, tmp_path: Path, how: str) -> None:
+    line = (
+        f"train_mnist.py --data {digits} --hidden 30 --epochs 12 --momentum 0.5 --dropout 0.2 "
+        "--expand affine --halve-after 2 --patience 6 --quiet"
+    )
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert script(f"{line} --out {whole}").returncode == 0
+    process = subprocess.Popen(command(f"{line} --out {part}"), stderr=subprocess.DEVNULL)
+    wait_for(part / "checkpoint.npz", process)
+    for pause in (0.0, *(random.uniform(0, 0.3) for _ in range(3 * ("again" in how)))):
+        time.sleep(pause)
+        signum = getattr(signal, how.split()[0])
+        process.send_signal(signum)
+        status = process.wait()
+        assert status == (130 if signum == signal.SIGINT else -signum)
+        process = subprocess.Popen(
+            command(f"train_mnist.py --resume {part}"), stdout=subprocess.DEVNULL
+        )
+        time.sleep(1.0 if "again" in how else 0)
+    assert process.wait() == 0
+    assert without_seconds(part) == without_seconds(whole)
+    ours, theirs = RunFolder(part).network(), RunFolder(whole).network()
+    for p, q in zip(ours.parameters, theirs.parameters, strict=True):
+        assert np.array_equal(p, q)
+    assert {p.name for p in part.iterdir()} == {p.name for p in whole.iterdir()}
+
+
+def test_resuming_with_other_settings_says_which(digits: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    script(f"train_mnist.py --data {digits} --epochs 1 --out {folder} --hidden 5")
+    done = script(f"train_mnist.py --resume {folder} --eta 0.25 --hidden 5")
+    assert done.returncode == 2
+    assert "eta is 0.5, not 0.25" in done.stderr
+    assert "hidden" not in done.stderr.splitlines()[-1]
+
+
+def test_without_mnist_the_warning_cannot_be_overlooked(tmp_path: Path) -> None:
+    done = script("train_mnist.py --dry-run", NNDL_DATA_DIR=tmp_path, **OFFLINE)
+    assert done.returncode == 0
+    assert "SYNTHETIC DIGITS" in done.stderr
+    assert "data: synthetic digits" in done.stdout
+    asked = script("train_mnist.py --data mnist --dry-run", NNDL_DATA_DIR=tmp_path, **OFFLINE)
+    assert asked.returncode == 1
+    assert len(asked.stderr.splitlines()) == 1
+
+
+def test_the_book_s_names_and_the_usual_names_are_one_flag(digits: Path) -> None:
+    book = script(
+        f"train_mnist.py --data {digits} --eta 3 --lmbda 1 --mini-batch-size 20 --mu 0.5 --dry-run"
+    )
+    usual = script(
+        f"train_mnist.py --data-dir {digits} --lr 3 --l2 1 --batch-size 20 --momentum 0.5 --dry-run"
+    )
+    assert book.returncode == 0
+    assert book.stdout == usual.stdout
+
+
+def test_the_real_mnist_is_learnt(mnist: tuple[Dataset, Dataset, Dataset], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = script(
+        f"train_mnist.py --data mnist --hidden 30 --epochs 3 --out {folder} --target-accuracy 93"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MNIST test accuracy" in done.stdout
+    assert RunFolder(folder).config()["data"] == "MNIST training"

@@ -1,0 +1,878 @@
+"""Networks and checkpoints survive the disk to the last bit; nothing else in a file survives."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+import struct
+import sys
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nndl.costs import COSTS, cross_entropy, quadratic
+from nndl.data.dataset import Dataset
+from nndl.functions import ACTIVATIONS, relu, sigmoid, softmax
+from nndl.initialisers import INITIALISERS, Initialiser, default
+from nndl.layers import Dropout
+from nndl.network import Dense, Network
+from nndl.storage import load, load_checkpoint, read_about, save, save_checkpoint
+from nndl.streams import Streams
+from nndl.training import History, Settings, State, train
+
+ENDINGS = [".npz", ".safetensors"]
+
+
+def same(a: Network, b: Network) -> bool:
+    """Whether two networks are the same, to the last bit of every parameter."""
+    bits = [[p.tobytes() for p in net.parameters] for net in (a, b)]
+    return repr(a) == repr(b) and a.input_shape == b.input_shape and bits[0] == bits[1]
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def pack(path: Path, content: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, raw in content.items():
+            archive.writestr(name, raw)
+    return path
+
+
+def npy(array: np.ndarray[Any, Any], version: tuple[int, int] | None = None) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, version)
+    return buffer.getvalue()
+
+
+# Networks.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_network_comes_back_to_the_last_bit(tmp_path: Path, ending: str, dtype: str) -> None:
+    for cost in COSTS.values():
+        for hidden in ACTIVATIONS.values():
+            for output in cost.accepts:
+                layers = [Dense(7, hidden), Dropout(0.3), Dense(3, output)]
+                net = Network(layers, cost=cost, input_shape=(1, 2, 3), dtype=dtype, rng=0)
+                save(net, tmp_path / f"net{ending}")
+                back = load(tmp_path / f"net{ending}")
+                assert same(net, back)
+                assert back.dtype == dtype
+                x = np.random.default_rng(1).random((6, 5))
+                assert np.array_equal(net(x), back(x))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_loaded_network_learns_as_the_one_that_was_saved(tmp_path: Path, ending: str) -> None:
+    net = Network([6, 4, 3], dropout=0.5, rng=0)
+    save(net, tmp_path / f"net{ending}")
+    back = load(tmp_path / f"net{ending}")
+    for n in (net, back):
+        train(n, digits(40, 6), Settings(epochs=2, mu=0.5, lmbda=0.1), rng=0)
+    assert same(net, back)
+
+
+def test_initialisers_come_back_and_an_unknown_one_is_forgotten(tmp_path: Path) -> None:
+    mine = Initialiser("default", lambda n_in, n_out: 0.5, 0.5)
+    for init in [*INITIALISERS.values(), mine]:
+        save(Network([3, 2], init=init, rng=0), tmp_path / "net.npz")
+        assert load(tmp_path / "net.npz").output.init is (default if init is mine else init)
+
+
+def test_nothing_is_drawn_where_arrays_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Network([Dense(2)], input_shape=np.int64(3), rng=0)
+    save(net, tmp_path / "net.npz")
+    monkeypatch.setattr(Initialiser, "draw", None)
+    assert same(load(tmp_path / "net.npz"), net)
+
+
+def test_what_is_said_about_a_network_is_kept(tmp_path: Path) -> None:
+    about = {"preprocessing": "raw/256", "data": "MNIST é", "accuracy": 0.9512, "runs": [1, None]}
+    for ending in [*ENDINGS, ".json"]:
+        save(Network([3, 2], rng=0), tmp_path / f"net{ending}", **about)
+        assert read_about(tmp_path / f"net{ending}") == about
+
+
+def test_numpy_opens_the_file_without_pickle(tmp_path: Path) -> None:
+    net = Network([3, 2, 2], rng=0)
+    save(net, tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as file:
+        names = ["layers.0.w", "layers.1.w", "layers.0.b", "layers.1.b"]
+        assert file.files == ["description.json", *names]
+        for name, p in zip(names, net.parameters, strict=True):
+            assert np.array_equal(file[name], p)
+        assert json.loads(file["description.json"])["format"] == "nndl network"
+
+
+def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        save(Network([3, 2], rng=0), tmp_path / name, accuracy=1)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_deflated_copy_can_be_read(tmp_path: Path) -> None:
+    net = Network([30, 20], rng=0)
+    save(net, tmp_path / "net.npz")
+    pack(tmp_path / "net.npz", members(tmp_path / "net.npz"), zipfile.ZIP_DEFLATED)
+    assert same(load(tmp_path / "net.npz"), net)
+
+
+class OtherDense(Dense):
+    pass
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    net, path = Network([3, 2], rng=0), tmp_path / "net.npz"
+    save(net, path)
+    before = path.read_bytes()
+    sick = Network([3, 2], rng=0)
+    sick.weights[0][1, 2] = np.nan
+    strange = Network([Dense(2, type(sigmoid)()), Dense(2)], input_shape=3)
+    never: list[Any] = []
+    never.append(never)
+    for bad, about, reason in [
+        (sick, {}, "layers.0.w holds NaN or infinity"),
+        (Network([OtherDense(2)], input_shape=3), {}, "can hold the layers dense, "),
+        (strange, {}, "can hold sigmoid, tanh"),
+        (net, {"accuracy": float("nan")}, "only plain JSON and finite numbers"),
+        (net, {"accuracy": np.float32(1)}, "only plain JSON and finite numbers"),
+        (net, {"never": never}, "only plain JSON and finite numbers"),
+        (net, {"seed": 10**50}, "its JSON holds the number '1000"),
+        (net, {"map": {1: 0, "1": 0}}, "the same key twice"),
+        (net, {"note": "x" * 2**22}, "a description has 4,194,304 bytes at most"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            save(bad, path, **about)
+        assert path.read_bytes() == before
+    with pytest.raises(ValueError, match=r"must end in \.npz or \.safetensors"):
+        save(net, tmp_path / "net.pkl")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_safetensors_is_asked_for_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(Network([3, 2]), tmp_path / "net.safetensors")
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"install nndl\[safetensors\], or use \.npz"):
+        load(tmp_path / "net.safetensors")
+    with pytest.raises(ImportError, match=r"install nndl\[safetensors\], or use \.npz"):
+        save(Network([3, 2]), tmp_path / "net.safetensors")
+
+
+# The JSON of the book's network2.
+
+
+def test_network2_files_are_read_and_written(tmp_path: Path) -> None:
+    book = {
+        "sizes": [2, 2, 1],
+        "weights": [[[0.5, -1.5], [2, 1e-3]], [[1.0, -1.0]]],
+        "biases": [[[0.25], [-3.0]], [[0.0]]],
+        "cost": "CrossEntropyCost",
+    }
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps(book))
+    net = load(path)
+    assert net.dtype == np.float64
+    assert net.cost is cross_entropy
+    assert [w.tolist() for w in net.weights] == book["weights"]
+    assert [b.tolist() for b in net.biases] == book["biases"]
+    hidden = 1 / (1 + np.exp(-np.array([[0.5 - 1.5 + 0.25], [2 + 1e-3 - 3]])))
+    assert np.allclose(net([[1], [1]]), 1 / (1 + np.exp(hidden[1] - hidden[0])), rtol=1e-15)
+    save(net, path)
+    assert json.loads(path.read_text()) == book
+    assert read_about(path) == {}
+
+
+@pytest.mark.parametrize("name", ["CrossEntropyCost", "QuadraticCost"])
+def test_network2_files_hold_every_bit(tmp_path: Path, name: str) -> None:
+    cost = {"CrossEntropyCost": cross_entropy, "QuadraticCost": quadratic}[name]
+    net = Network([5, 4, 3], cost=cost, rng=0, dtype=np.float32)
+    save(net, tmp_path / "net.json")
+    assert json.loads((tmp_path / "net.json").read_text())["cost"] == name
+    assert same(load(tmp_path / "net.json"), net.astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Network([3, 2, 2], dropout=0.5),
+        Network([3, 2, 2], activation=relu),
+        Network([Dense(2, softmax)], input_shape=3),
+        Network([3, 2], cost=COSTS["log-likelihood"], output=sigmoid),
+    ],
+)
+def test_network2_cannot_hold_other_networks(tmp_path: Path, net: Network) -> None:
+    with pytest.raises(ValueError, match="network2's JSON can hold sigmoid neurons with"):
+        save(net, tmp_path / "net.json")
+    assert not list(tmp_path.iterdir())
+
+
+NETWORK2: dict[str, Any] = {
+    "sizes": [2, 1],
+    "weights": [[[0.5, 1.0]]],
+    "biases": [[[0.25]]],
+    "cost": "QuadraticCost",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sizes": []}, "its description.input_shape[0] must be a whole number"),
+        ({"sizes": [2]}, "unknown are ['layers.0.b', 'layers.0.w']"),
+        ({"sizes": [2, 1, 1]}, "missing are ['layers.1.b', 'layers.1.w']"),
+        ({"sizes": [2, 2**30]}, "weights[0] must be 1073741824 lists of 2 numbers"),
+        ({"sizes": [2, 10**30]}, "must be a whole number from 1 to 2147483647"),
+        ({"sizes": [2, True]}, "must be a whole number"),
+        ({"weights": [[[0.5], [1.0]]]}, "weights[0] must be 1 lists of 2 numbers"),
+        ({"weights": [[[0.5, "1.0"]]]}, "weights[0][0][1] must be a number, not '1.0'"),
+        ({"weights": [[[0.5, None]]]}, "weights[0][0][1] must be a number, not None"),
+        ({"weights": [[0.5, 1.0]]}, "weights[0][0] must be a list, not 0.5"),
+        ({"biases": {}}, "biases must be a list"),
+        ({"biases": [[[float("nan")]]]}, "holds the number 'NaN'"),
+        ({"cost": "os.system"}, "must be CrossEntropyCost or QuadraticCost, not 'os.system'"),
+        ({"extra": 1}, "must have the keys sizes, weights, biases, cost, about"),
+    ],
+)
+def test_network2_files_are_not_believed(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps(NETWORK2 | change))
+    refused(load, path, reason)
+
+
+def refused(loader: Callable[[Path], Any], path: Path, reason: str, most: float = 2e7) -> None:
+    """Check that a file is refused for a reason, by name, with no more bytes of memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=re.escape(reason)) as caught:
+            loader(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path} cannot be loaded: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600 + len(str(path))
+    assert peak < most
+
+
+# Nothing in a file is believed.
+
+
+def described(content: dict[str, bytes], change: Callable[[dict[str, Any]], Any]) -> None:
+    record = json.loads(content["description.json"])
+    change(record)
+    content["description.json"] = json.dumps(record).encode()
+
+
+def text(old: str, new: str) -> Callable[[dict[str, bytes]], None]:
+    """Return a change of the description's text."""
+
+    def change(content: dict[str, bytes]) -> None:
+        raw = content["description.json"]
+        assert raw.count(old.encode()) == 1
+        content["description.json"] = raw.replace(old.encode(), new.encode())
+
+    return change
+
+
+def put(name: str, raw: bytes) -> Callable[[dict[str, bytes]], None]:
+    return lambda content: content.update({name: raw})
+
+
+W, B = "layers.0.w.npy", "layers.0.b.npy"
+GOOD = np.arange(6, dtype="<f4").reshape(2, 3)
+HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}"
+
+
+def header(descr: str, shape: str, *rest: bytes) -> bytes:
+    line = HEADER.format(descr, shape).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(line)) + line + b"".join(rest)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        # members
+        (lambda c: c.pop(W), "missing are ['layers.0.w'], unknown are []"),
+        (lambda c: c.pop("description.json"), "it must hold description.json and .npy members"),
+        (put("layers.1.w.npy", npy(GOOD)), "missing are [], unknown are ['layers.1.w']"),
+        (put("../../evil.py", b"print()"), "and nothing else"),
+        # arrays
+        (
+            put(W, npy(np.array([[1, 2, 3], [4, 5, None]]))),
+            "but it starts with b'NUMPY\\x01\\x00' \"{'descr': '|O', ",
+        ),
+        (
+            put(W, npy(GOOD.astype("<f8"))),
+            "must be <f4 of shape (2, 3), in C order, but it starts with",
+        ),
+        (
+            put(W, npy(GOOD.astype(">f4"))),
+            "must be <f4 of shape (2, 3), in C order, but it starts with",
+        ),
+        (put(W, npy(GOOD.T)), "'<f4', 'fortran_order': True, 'shape': (3, 2), }"),
+        (put(W, npy(GOOD.T.copy())), "'<f4', 'fortran_order': False, 'shape': (3, 2), }"),
+        (put(W, npy(np.asfortranarray(GOOD))), "'<f4', 'fortran_order': True, 'shape': (2, 3), }"),
+        (put(W, npy(GOOD, (2, 0))), "but it starts with b'NUMPY\\x02\\x00'"),
+        (put(W, npy(GOOD) + b"\0"), "layers.0.w.npy must have 24 bytes after its header"),
+        (put(W, npy(GOOD)[:-1]), "layers.0.w.npy must have 24 bytes after its header"),
+        (put(W, npy(GOOD * np.nan)), "layers.0.w.npy holds NaN or infinity"),
+        (put(B, npy(np.array([[0], [np.inf]], "<f4"))), "layers.0.b.npy holds NaN or infinity"),
+        (put(W, b""), "but it starts with b'' ''"),
+        (put(W, b"\x93NUMPY\x01\x00\xff\xff{}"), "but it starts with b'NUMPY\\x01\\x00' '{}'"),
+        (put(W, header("<f4", "(2, 3L)", bytes(24))), "cannot be loaded"),
+        (put(W, header("<f4", "(" * 5000, bytes(24))), "cannot be loaded"),
+        (put(W, header("<f4", "__import__('os').abort()")), "cannot be loaded"),
+        (
+            put(W, header("O", "(2, 3)", bytes(24))),
+            "'O', 'fortran_order': False, 'shape': (2, 3), }",
+        ),
+        # sizes: 100 GB declared by the array, by the description, and by both
+        (
+            put(W, header("<f4", "(5000000, 5000)")),
+            "'<f4', 'fortran_order': False, 'shape': (5000000, 5000), }",
+        ),
+        (text('"n_out": 2', '"n_out": 2147483647'), "must be <f4 of shape (2147483647, 3)"),
+        (
+            lambda c: [
+                text('"n_out": 2', '"n_out": 500000')(c),
+                text("3\n", "50000\n")(c),
+                put(W, header("<f4", "(500000, 50000)"))(c),
+            ],
+            "layers.0.w.npy must have 100000000000 bytes after its header",
+        ),
+        # the description
+        (put("description.json", b""), "Expecting value"),
+        (put("description.json", b"\xff\xfe"), "invalid start byte"),
+        (put("description.json", b"[" * 10**5), "its JSON is nested too deeply"),
+        (put("description.json", b"7"), "its description must be an object, not 7"),
+        (put("description.json", b" " * (2**22 + 1)), "4,194,304 bytes at most, not 4194305"),
+        (text('"version": 1', '"version": 2'), "written by a later nndl (format version 2, this o"),
+        (text('"version": 1', '"version": 0'), "its version must be a whole number from 1"),
+        (text('"version": 1', '"version": 1.0'), "its version must be a whole number from 1"),
+        (text('"version": 1', '"version": 1, "version": 1'), "the same key twice in an object"),
+        (text('"version": 1,', ""), "its version must be a whole number from 1"),
+        (text("nndl network", "nndl checkpoint"), "must be nndl network, not 'nndl checkpoint'"),
+        (text('"nndl network"', "[]"), "its format must be nndl network, not []"),
+        (text("float32", "float16"), "dtype must be float32 or float64, not 'float16'"),
+        (text("float32", "float64"), "must be <f8 of shape (2, 3)"),
+        (text("cross-entropy", "log-likelihood!"), "cost must be cross-entropy or log-likelihood"),
+        (text('"sigmoid"', '"tanh"'), "the cross-entropy cost takes the logarithm"),
+        (text('"sigmoid"', '"__class__"'), "layers[0].activation must be identity or"),
+        (text('"sigmoid"', '["sigmoid"]'), "layers[0].activation must be identity or"),
+        (text('"dense"', '"Dense"'), "layers[0].kind must be "),
+        (text('"dense"', "null"), "layers[0].kind must be "),
+        (text('"n_out": 2', '"n_out": 2.0'), "layers[0].n_out must be a whole number from 1"),
+        (text('"n_out": 2', '"n_out": true'), "layers[0].n_out must be a whole number from 1"),
+        (text('"n_out": 2', '"n_out": -2'), "layers[0].n_out must be a whole number from 1"),
+        (text('"n_out": 2', f'"n_out": {10**30}'), "layers[0].n_out must be a whole number from 1"),
+        (text('"n_out": 2', f'"n_out": {"9" * 9999}'), "its JSON holds the number '999"),
+        (text('"n_out": 2', '"n_out": NaN'), "its JSON holds the number 'NaN'"),
+        (text('"n_out": 2', '"n_out": 1e999'), "its JSON holds the number '1e999'"),
+        (text('"n_out": 2', '"n_out": 2, "more": 0'), "layers[0] must have the keys kind, n_out"),
+        (text('"about": {}', '"about": []'), "its description.about must be an object, not []"),
+        (text('"about": {}', '"abuot": {}'), "its description must have the keys format, "),
+        (lambda c: described(c, lambda r: r.update(layers=[])), "its arrays must be those"),
+        (lambda c: described(c, lambda r: r.update(layers=[[]])), "layers[0] must be an object"),
+        (lambda c: described(c, lambda r: r.update(input_shape=[])), "input_shape must be like"),
+        (
+            lambda c: described(c, lambda r: r["layers"].append({"kind": "dropout", "p": 0.5})),
+            "the last layer must be Dense",
+        ),
+        (
+            lambda c: [
+                described(c, lambda r: r["layers"].insert(0, {"kind": "dropout", "p": 7})),
+                c.update({W.replace("0", "1"): c.pop(W), B.replace("0", "1"): c.pop(B)}),
+            ],
+            "the probability of dropping a neuron must be in [0, 1), not 7",
+        ),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, bytes]], Any], reason: str
+) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([3, 2], rng=0), path)
+    content = members(path)
+    change(content)
+    pack(path, content)
+    refused(load, path, reason)
+    pack(path, content, zipfile.ZIP_DEFLATED)
+    refused(load, path, "cannot be loaded: ")
+
+
+def archive(path: Path, name: str = W, **attributes: int) -> bytes:
+    """Return the bytes of a network's file whose directory lies about one member."""
+    save(Network([3, 2], rng=0), path)
+    content = members(path)
+    last = content.pop(name)
+    pack(path, content)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, last)
+        for attribute, value in attributes.items():
+            setattr(file.infolist()[-1], attribute, value)
+    return path.read_bytes()
+
+
+def corrupt(raw: bytes) -> bytes:
+    """Return a file in which the deflated bytes of a member cannot be inflated."""
+    start = raw.index(W.encode()) + len(W)
+    return raw[:start] + b"\xff" * 20 + raw[start + 20 :]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (lambda path: b"", "File is not a zip file"),
+        (lambda path: b"\x89PNG\r\n\x1a\n" + bytes(1000), "File is not a zip file"),
+        (lambda path: npy(GOOD), "File is not a zip file"),
+        (lambda path: archive(path)[:-30], "File is not a zip file"),
+        (lambda path: archive(path)[40:], "cannot be loaded"),
+        (lambda path: archive(path, flag_bits=1), "is encrypted"),
+        (lambda path: archive(path, flag_bits=32), "compressed patched data"),
+        (lambda path: archive(path, compress_type=12), "its members must be stored or deflated"),
+        (lambda path: archive(path, compress_type=0), "Bad CRC-32 for file 'layers.0.w.npy'"),
+        (
+            lambda path: archive(
+                path, "description.json", compress_type=0, compress_size=3000, file_size=3000
+            ),
+            "cannot be loaded: EOFError",
+        ),
+        (lambda path: archive(path, file_size=10**11), "bytes claim to unpack to 100,000,0"),
+        (lambda path: archive(path, CRC=0), "Bad CRC-32 for file 'layers.0.w.npy'"),
+        (lambda path: archive(path, header_offset=0), "File name in directory"),
+        (lambda path: archive(path, header_offset=2**62), "cannot be loaded"),
+        (lambda path: archive(path, header_offset=2**63 + 1), "cannot be loaded"),
+        (lambda path: corrupt(archive(path)), "while decompressing data"),
+    ],
+)
+def test_other_kinds_of_files_are_refused(
+    tmp_path: Path, raw: Callable[[Path], bytes], reason: str
+) -> None:
+    path = tmp_path / "net.npz"
+    path.write_bytes(raw(path))
+    refused(load, path, reason)
+
+
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
+    for ending in [*ENDINGS, ".json"]:
+        path = tmp_path / f"net{ending}"
+        save(Network([3, 2], rng=0), path)
+        whole = path.read_bytes()
+        for size in range(0, len(whole), 7):
+            path.write_bytes(whole[:size])
+            with pytest.raises(ValueError, match="cannot be loaded"):
+                load(path)
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([3, 2], rng=0), path)
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
+        file.writestr(W, npy(GOOD))
+    refused(load, path, "two of its members have the same name")
+
+
+def test_a_compressed_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([3, 2], rng=0), path)
+    content = members(path)
+    text('"n_out": 2', '"n_out": 20000000')(content)
+    content[W] = header("<f4", "(20000000, 3)", bytes(24 * 10**6))
+    pack(path, content, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 30_000
+    refused(load, path, "bytes claim to unpack to 24,")
+    content = members(path)
+    content["description.json"] = b"[" + b"[]," * 10**6 + b"[]]"
+    content[W] = npy(GOOD)
+    pack(path, content, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 10_000
+    refused(load, path, "its description must be an object", most=2e8)
+
+
+def test_a_bomb_that_lies_about_its_size_is_not_unpacked_further(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([3, 2], rng=0), path)
+    content = members(path)
+    pack(path, content | {"description.json": b" " * 10**8}, zipfile.ZIP_DEFLATED)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(struct.pack("<I", 10**8), struct.pack("<I", 600)))
+    refused(load, path, "Bad CRC-32 for file 'description.json'")
+
+
+def tensors(description: str, **arrays: np.ndarray[Any, Any]) -> bytes:
+    from safetensors.numpy import save as pack_tensors
+
+    named = {name.replace("_", "."): array for name, array in arrays.items()}
+    raw: bytes = pack_tensors(named, {"description.json": description})
+    return raw
+
+
+def test_safetensors_files_are_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save(Network([3, 2], rng=0), tmp_path / "net.npz")
+    text = members(tmp_path / "net.npz")["description.json"].decode()
+    w, b = GOOD, np.zeros((2, 1), "<f4")
+    path.write_bytes(tensors(text, layers_0_w=w, layers_0_b=b))
+    assert np.array_equal(load(path).weights[0], GOOD)
+    huge = text.replace('"n_out": 2', '"n_out": 2000000000')
+    for raw, reason in [
+        (tensors(text, layers_0_w=w), "missing are ['layers.0.b']"),
+        (tensors(text, layers_0_w=w, layers_0_b=b, layers_1_w=w), "unknown are ['layers.1.w']"),
+        (tensors(text, layers_0_w=w.T.copy(), layers_0_b=b), "must be F32 of shape (2, 3), but is"),
+        (tensors(text, layers_0_w=w.astype("f2"), layers_0_b=b), "but is F16 of shape [2, 3]"),
+        (tensors(text, layers_0_w=w * np.nan, layers_0_b=b), "layers.0.w holds NaN or infinity"),
+        (tensors(huge, layers_0_w=w, layers_0_b=b), "must be F32 of shape (2000000000, 3)"),
+        (tensors("{}", layers_0_w=w, layers_0_b=b), "its format must be nndl network, not None"),
+        (tensors(text, layers_0_w=w, layers_0_b=b) + b"\0", "Error while deserializing header"),
+        (tensors("[" * 10**5), "its JSON is nested too deeply"),
+        (struct.pack("<Q", 10**11), "header too large"),
+        (struct.pack("<Q", 2) + b"{}", "its metadata must hold description.json"),
+    ]:
+        path.write_bytes(raw)
+        refused(load, path, reason)
+
+
+def test_files_that_cannot_be_opened_say_so_as_usual(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.npz")
+    (tmp_path / "net.npz").mkdir()
+    with pytest.raises(IsADirectoryError):
+        load(tmp_path / "net.npz")
+    with pytest.raises(ValueError, match=r"net\.pkl must end in \.npz, \.safetensors, \.json"):
+        load(tmp_path / "net.pkl")
+
+
+# Checkpoints.
+
+
+def digits(n: int, n_in: int = 12) -> Dataset:
+    rng = np.random.default_rng(n)
+    labels = rng.integers(0, 3, n)
+    images = rng.random((n, n_in)) + 0.5 * np.eye(3).repeat(n_in // 3, axis=1)[labels]
+    return Dataset(images.astype(np.float32), labels)
+
+
+HARD = Settings(
+    epochs=25,
+    mini_batch_size=7,
+    eta=1.0,
+    lmbda=0.1,
+    lmbda_l1=0.01,
+    mu=0.5,
+    patience=6,
+    halve_after=2,
+)
+
+
+def noise(images: Any, rng: np.random.Generator) -> Any:
+    return images + rng.normal(0, 0.1, images.shape).astype(images.dtype)
+
+
+def go(net: Network, hard: Settings, **options: Any) -> History:
+    return train(net, digits(90), hard, validation=digits(60), transform=noise, **options)
+
+
+def outcome(net: Network, history: History) -> tuple[Any, ...]:
+    """Everything that a run leaves, but the seconds."""
+    record = asdict(history)
+    del record["epochs"]["seconds"]
+    return record, [p.tobytes() for p in net.parameters]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "options",
+    [HARD, replace(HARD, epochs=6, patience=None, halve_after=None, mu=0.0)],
+    ids=["momentum, schedule, patience", "plain"],
+)
+def test_a_run_goes_on_as_if_it_had_never_stopped(
+    tmp_path: Path, ending: str, options: Settings
+) -> None:
+    def keep(net: Network, state: State) -> None:
+        save_checkpoint(tmp_path / f"{len(state.history)}{ending}", net, state, options)
+
+    net = Network([12, 8, 3], dropout=0.3, rng=1)
+    history = go(net, options, rng=5, after_epoch=keep)
+    if options is HARD:
+        assert len(set(history["eta"])) > 2  # the schedule has worked
+        assert history.ended == "no improvement in 6 epochs"
+    for k in range(1, len(history)):
+        back, state, found = load_checkpoint(tmp_path / f"{k}{ending}")
+        assert found == options
+        assert len(state.history) == k
+        assert outcome(back, go(back, found, state=state)) == outcome(net, history)
+
+
+@pytest.mark.parametrize("stream", Streams.names)
+def test_a_run_goes_another_way_without_the_state_of_a_stream(tmp_path: Path, stream: str) -> None:
+    path, options = tmp_path / "checkpoint.npz", replace(HARD, epochs=4)
+
+    def keep(net: Network, state: State) -> None:
+        if len(state.history) == 2:
+            save_checkpoint(path, net, state, options)
+
+    net = Network([12, 8, 3], dropout=0.3, rng=1)
+    history = go(net, options, rng=5, after_epoch=keep)
+    content = members(path)
+    start = Streams(5).state[stream]
+    described(content, lambda record: record["streams"].update({stream: start}))
+    pack(path, content)
+    back, state, _ = load_checkpoint(path)
+    assert outcome(back, go(back, options, state=state)) != outcome(net, history)
+
+
+def test_a_checkpoint_holds_everything_that_changes_in_training() -> None:
+    known = {"history", "streams", "best_parameters"}
+    known |= {"eta", "best_correct", "waited", "waited_to_halve"}
+    assert {f.name for f in fields(State)} == known
+
+
+def checkpoint(path: Path) -> tuple[Network, State]:
+    """Write a checkpoint with everything in it."""
+    net, kept = Network([3, 2], rng=0), []
+    small = Settings(epochs=1, mu=0.5, patience=3)
+    data = digits(20, 3)
+    two = Dataset(data.images, data.labels % 2)
+    train(net, two, small, validation=two, rng=0, after_epoch=lambda net, state: kept.append(state))
+    save_checkpoint(path, net, kept[0], small, run="a")
+    return net, kept[0]
+
+
+def velocities(net: Network) -> list[Any]:
+    return [net.output.v_w, net.output.v_b]
+
+
+def test_velocities_and_best_parameters_come_back(tmp_path: Path) -> None:
+    net, state = checkpoint(tmp_path / "checkpoint.npz")
+    back, found, _ = load_checkpoint(tmp_path / "checkpoint.npz")
+    assert same(net, back)
+    for a, b in zip(velocities(net), velocities(back), strict=True):
+        assert a.any()
+        assert a.tobytes() == b.tobytes()
+    assert state.best_parameters
+    for a, b in zip(state.best_parameters, found.best_parameters, strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert asdict(state.history) == asdict(found.history)
+    assert state.streams.state == found.streams.state
+    assert read_about(tmp_path / "checkpoint.npz") == {"run": "a"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r.update(format="nndl network"), "must be nndl checkpoint, not 'nndl network'"),
+        (lambda r: r.update(velocities=False), "unknown are ['velocity.layers.0.b', 'velocity.la"),
+        (lambda r: r.update(best=1), "its description.best must be true or false, not 1"),
+        (lambda r: r["settings"].update(eta=None), "settings.eta must be a number, not None"),
+        (lambda r: r["settings"].update(eta=-1), "the learning rate eta must be positive"),
+        (lambda r: r["settings"].update(epochs=2.5), "epochs must be a whole number"),
+        (lambda r: r["settings"].pop("mu"), "its description.settings must have the keys"),
+        (lambda r: r["history"].update(ended=None), "history.ended must be a text, not None"),
+        (lambda r: r["history"]["epochs"].update(eta=["0"]), "history.epochs.eta[0] must be a num"),
+        (lambda r: r["history"].update(best_epoch=-1), "history.best_epoch must be a whole number"),
+        (lambda r: r["counters"].update(waited=0.5), "counters.waited must be a whole number"),
+        (lambda r: r["streams"].pop("shuffle"), "its description.streams must have the keys"),
+        (lambda r: r["streams"]["shuffle"].update(bit_generator="os"), "must be PCG64, not 'os'"),
+        (lambda r: r["streams"]["dropout"]["state"].update(inc=-1), "state.inc must be a whole"),
+    ],
+)
+def test_a_checkpoint_that_is_not_what_it_should_be_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], Any], reason: str
+) -> None:
+    path = tmp_path / "checkpoint.npz"
+    checkpoint(path)
+    content = members(path)
+    described(content, change)
+    pack(path, content)
+    refused(load_checkpoint, path, reason)
+
+
+def test_streams_of_another_kind_cannot_be_kept(tmp_path: Path) -> None:
+    net, state = checkpoint(tmp_path / "checkpoint.npz")
+    with pytest.raises(ValueError, match=r"must end in \.npz or \.safetensors"):
+        save_checkpoint(tmp_path / "checkpoint.json", net, state, Settings())
+    state.streams = Streams(np.random.Generator(np.random.PCG64DXSM(0)))
+    with pytest.raises(ValueError, match="bit_generator must be PCG64, not 'PCG64DXSM'"):
+        save_checkpoint(tmp_path / "checkpoint.npz", net, state, Settings())
+
+
+def test_a_network_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="must be nndl network, not 'nndl checkpoint'"):
+        load(tmp_path / "a.npz")
+    for ending in [*ENDINGS, ".json"]:
+        save(Network([3, 2]), tmp_path / f"b{ending}")
+        with pytest.raises(ValueError, match="must be nndl checkpoint, not 'nndl network'"):
+            load_checkpoint(tmp_path / f"b{ending}")
+
+
+# Fuzz: 2,100 files, in which only ValueError is found, and little memory is used.
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Files of every kind."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    net = Network([Dense(4), Dropout(0.5), Dense(2)], input_shape=(1, 2, 3), rng=0)
+    paths = [folder / name for name in ("net.npz", "net.safetensors", "net.json")]
+    for path in paths[:2]:
+        save(net, path, data="MNIST")
+    save(Network([3, 2, 2], rng=0), paths[2])
+    checkpoint(folder / "checkpoint.npz")
+    deflated = pack(folder / "deflated.npz", members(paths[0]), zipfile.ZIP_DEFLATED)
+    return [*paths, folder / "checkpoint.npz", deflated]
+
+
+def survives(path: Path, loader: Callable[[Path], Any] = load) -> None:
+    """Read a file: all that may happen besides is ValueError, soon and in little memory."""
+    start = time.perf_counter()
+    tracemalloc.start()
+    try:
+        try:
+            loader(path)
+        except ValueError as error:
+            if not str(error).startswith(f"{path} cannot be loaded: "):
+                raise
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e7
+    assert time.perf_counter() - start < 10
+
+
+LOADERS = {3: load_checkpoint}
+
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=9)), min_size=1, max_size=4
+)
+
+
+def edited(raw: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
+    """Replace, at parts of the length, some bytes by others."""
+    for part, n, new in edits:
+        i = int(part * len(raw))
+        raw = raw[:i] + new + raw[i + n :]
+    return raw
+
+
+@given(kind=st.integers(0, 4), edits=EDITS, end=st.floats(0, 1) | st.just(1.0))
+@settings(max_examples=800, deadline=None)
+def test_fuzz_files(valid: list[Path], kind: int, edits: Any, end: float) -> None:
+    raw = edited(valid[kind].read_bytes(), edits)
+    path = valid[kind].with_stem("fuzzed")
+    path.write_bytes(raw[: round(end * len(raw))])
+    survives(path, LOADERS.get(kind, load))
+
+
+@given(kind=st.sampled_from([0, 3, 4]), member=st.integers(0, 8), edits=EDITS)
+@settings(max_examples=500, deadline=None)
+def test_fuzz_members(valid: list[Path], kind: int, member: int, edits: Any) -> None:
+    content = members(valid[kind])
+    name = list(content)[member % len(content)]
+    content[name] = edited(content[name], edits)
+    survives(pack(valid[kind].with_stem("fuzzed"), content), LOADERS.get(kind, load))
+
+
+@given(
+    ending=st.sampled_from([*ENDINGS, ".json"]),
+    start=st.sampled_from(
+        [b"", b"PK\3\4", b"PK\5\6", b"\x93NUMPY", b"{", b'{"sizes": ', b"\x80\4"]
+    ),
+    rest=st.binary(max_size=300),
+)
+@settings(max_examples=200, deadline=None)
+def test_fuzz_bytes(valid: list[Path], ending: str, start: bytes, rest: bytes) -> None:
+    path = valid[0].with_name(f"fuzzed{ending}")
+    path.write_bytes(start + rest)
+    survives(path)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 1, -1, 2**31 - 1, 10**9, 1e308, "relu", "dropout", "float64"])
+    | st.floats()
+    | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=5,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return (container, key) for everything in a value from JSON."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    inner = [value[key] for key in keys]
+    below = [place for v in inner if isinstance(v, dict | list) for place in places(v)]
+    return [(value, key) for key in keys] + below
+
+
+def changed(record: Any, part: float, how: str, new: Any) -> None:
+    """Change one thing in a record."""
+    every = places(record)
+    container, key = every[int(part * (len(every) - 1))]
+    if how == "replace":
+        container[key] = new
+    elif how == "remove":
+        del container[key]
+    elif isinstance(container, dict):
+        container[str(new)] = new
+    else:
+        container.append(copy.deepcopy(container[key]))
+
+
+@given(
+    kind=st.sampled_from([0, 2, 3]),
+    part=st.floats(0, 1),
+    how=st.sampled_from(["replace", "add", "remove"]),
+    new=JSON,
+)
+@settings(max_examples=600, deadline=None)
+def test_fuzz_descriptions(valid: list[Path], kind: int, part: float, how: str, new: Any) -> None:
+    path = valid[kind].with_stem("fuzzed")
+    if path.suffix == ".json":
+        record = json.loads(valid[kind].read_bytes())
+        changed(record, part, how, new)
+        path.write_text(json.dumps(record))
+    else:
+        content = members(valid[kind])
+        described(content, lambda record: changed(record, part, how, new))
+        pack(path, content)
+    survives(path, LOADERS.get(kind, load))
+
+
+# docs/formats.md.
+
+
+def test_the_examples_of_the_documentation_are_true(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+    network, network2, history = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    save(Network([784, 30, 10], dropout=0.5), tmp_path / "net.npz", **network["about"])
+    assert json.loads(members(tmp_path / "net.npz")["description.json"]) == network
+    (tmp_path / "net.json").write_text(json.dumps(network2))
+    assert repr(load(tmp_path / "net.json").layers) == "[Dense(1, sigmoid)]"
+    assert history.keys() == asdict(History()).keys()
+    for names in (ACTIVATIONS, COSTS, INITIALISERS):
+        assert ", ".join(f"`{name}`" for name in names) in page

@@ -1,0 +1,102 @@
+"""Gradients against PyTorch's automatic differentiation, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nndl.costs import COSTS, Cost
+from nndl.functions import ACTIVATIONS, Activation, Array
+from nndl.initialisers import large
+from nndl.network import Network
+
+torch = pytest.importorskip("torch")
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "scaled-tanh": lambda z: 1.7159 * torch.tanh(z * (2 / 3)),
+    "relu": torch.relu,
+    "identity": lambda z: z,
+    "softmax": lambda z: torch.softmax(z, dim=0),
+}
+DEFINITIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "quadratic": lambda a, y: 0.5 * (a - y).square(),
+    "cross-entropy": lambda a, y: -(y * a.log() + (1 - y) * (1 - a).log()),
+    "log-likelihood": lambda a, y: -y * a.log(),
+}
+PAIRS = [(c, f) for c in COSTS.values() for f in ACTIVATIONS.values() if f in c.accepts]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def autograd(net: Network, hidden: str, x: Array, y: Array) -> tuple[float, Array, list[Array]]:
+    """Return cost, outputs and the gradients of all weights, then of all biases."""
+    parameters = [torch.tensor(p, requires_grad=True) for p in net.parameters]
+    depth = len(net.weights)
+    names = [hidden] * (depth - 1) + [net.output.activation.name]
+    a = torch.tensor(x)
+    for w, b, name in zip(parameters[:depth], parameters[depth:], names, strict=True):
+        a = FUNCTIONS[name](w @ a + b)
+    cost = DEFINITIONS[net.cost.name](a, torch.tensor(y)).sum() / x.shape[1]
+    cost.backward()
+    return cost.item(), a.detach().numpy(), [p.grad.numpy() for p in parameters]
+
+
+@pytest.mark.parametrize("sizes", [[5, 3], [5, 7, 3], [5, 7, 6, 3], [5, 7, 6, 4, 3]], ids=len)
+@pytest.mark.parametrize("hidden", ACTIVATIONS.values(), ids=repr)
+@pytest.mark.parametrize(("cost", "output"), PAIRS, ids=str)
+def test_gradients_are_those_of_pytorch(
+    cost: Cost,
+    output: Activation,
+    hidden: Activation,
+    sizes: list[int],
+    rng: np.random.Generator,
+) -> None:
+    net = Network(
+        sizes, cost=cost, activation=hidden, output=output, init=large, rng=rng, dtype=np.float64
+    )
+    for p in net.parameters:
+        p *= 0.5  # large enough to be far from linear, small enough not to saturate
+    x, labels = rng.normal(size=(5, 8)), rng.integers(0, 3, 8)
+    y = np.eye(3)[labels].T
+    value, a, expected = autograd(net, hidden.name, x, y)
+    nabla_b, nabla_w = net.backprop(x, labels)
+    np.testing.assert_allclose(net(x), a, rtol=1e-10, atol=1e-14)
+    z = net.outputs(x)[0]
+    assert cost.value(z, a, y, output).mean() == pytest.approx(value, rel=1e-10)
+    for g, e in zip([*nabla_w, *nabla_b], expected, strict=True):
+        assert np.linalg.norm(g - e) <= 1e-6 * np.linalg.norm(e)
+
+
+def test_ten_steps_of_descent_with_momentum_and_decay_are_those_of_pytorch(
+    rng: np.random.Generator,
+) -> None:
+    net = Network([5, 7, 3], rng=rng, dtype=np.float64)
+    weights, biases = (
+        [torch.tensor(p, requires_grad=True) for p in ps] for ps in (net.weights, net.biases)
+    )
+    eta, lmbda, mu, n = 0.3, 2.0, 0.8, 50
+    groups = [{"params": weights, "weight_decay": lmbda / n}, {"params": biases}]
+    optimiser = torch.optim.SGD(groups, lr=eta, momentum=mu)
+    for _ in range(10):
+        x, labels = rng.normal(size=(5, 8)), rng.integers(0, 3, 8)
+        net.update_mini_batch(x, labels, eta, lmbda, n, mu=mu)
+        optimiser.zero_grad()
+        a = torch.tensor(x)
+        for w, b in zip(weights, biases, strict=True):
+            a = torch.sigmoid(w @ a + b)
+        y = torch.tensor(np.eye(3)[labels].T)
+        (DEFINITIONS["cross-entropy"](a, y).sum() / 8).backward()
+        optimiser.step()
+    for p, expected in zip(net.parameters, [*weights, *biases], strict=True):
+        np.testing.assert_allclose(p, expected.detach().numpy(), rtol=1e-10, atol=1e-13)

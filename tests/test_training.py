@@ -1,0 +1,352 @@
+"""Training: early stopping, schedule, History, monitoring, resumption, interruption, divergence."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import signal
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nndl.training
+from nndl.costs import quadratic
+from nndl.data import Dataset
+from nndl.functions import Array, identity
+from nndl.metrics import Score, evaluate
+from nndl.network import DivergedError, Network
+from nndl.streams import Streams
+from nndl.training import History, Settings, State, train
+
+FAST = Settings(epochs=4, mini_batch_size=7, eta=0.5, mu=0.5)
+
+
+def draw(seed: int, n: int = 40) -> Dataset:
+    rng = np.random.default_rng(seed)
+    return Dataset(rng.normal(size=(n, 5)).astype(np.float32), rng.integers(0, 3, n))
+
+
+TRAINING, VALIDATION = draw(1), draw(2)
+
+
+def fresh(**more: Any) -> Network:
+    return Network([5, 6, 3], rng=1, **more)
+
+
+def values(net: Network) -> bytes:
+    return b"".join(p.tobytes() for p in net.parameters)
+
+
+class Epochs:
+    """Remembers the parameters, and copies of network and state, after every epoch."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.nets: list[Network] = []
+        self.states: list[State] = []
+
+    def __call__(self, net: Network, state: State) -> None:
+        self.values.append(values(net))
+        self.nets.append(copy.deepcopy(net))
+        self.states.append(copy.deepcopy(state))
+
+
+def script(monkeypatch: pytest.MonkeyPatch, correct: Iterable[int]) -> None:
+    """Let the validation accuracy be as written, whatever the network answers."""
+    counts = iter(correct)
+    scripted = lambda net, data, *penalties: Score(0.5, next(counts), 100)  # noqa: E731
+    monkeypatch.setattr(nndl.training, "evaluate", scripted)
+
+
+@pytest.mark.parametrize(
+    ("patience", "correct", "ran", "best"),
+    [
+        (1, [50, 40], 2, 0),
+        (1, [50, 60, 60], 3, 1),  # as good is not better
+        (2, [50, 40, 60, 55, 60], 5, 2),
+        (3, [10, 20, 15, 15, 30, 25, 25, 25], 8, 4),
+    ],
+)
+def test_training_ends_when_patience_does_and_on_the_best_weights(
+    patience: int,
+    correct: list[int],
+    ran: int,
+    best: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script(monkeypatch, correct)
+    net, epochs = fresh(), Epochs()
+    settings = dataclasses.replace(FAST, epochs=30, patience=patience)
+    history = train(net, TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=epochs)
+    assert len(history) == ran
+    assert history["validation_correct"] == correct
+    assert history.best_epoch == best
+    assert history.ended == f"no improvement in {patience} epochs"
+    assert values(net) == epochs.values[best]
+    assert values(net) != epochs.values[-1]
+
+
+def test_patience_that_does_not_end_still_leaves_the_best_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script(monkeypatch, [10, 30, 20, 20])
+    net, epochs = fresh(), Epochs()
+    settings = dataclasses.replace(FAST, patience=10)
+    history = train(net, TRAINING, settings, validation=VALIDATION, after_epoch=epochs)
+    assert history.ended == "all epochs done"
+    assert values(net) == epochs.values[1]
+
+
+def test_without_patience_the_last_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    script(monkeypatch, [10, 30, 20, 20])
+    net, epochs = fresh(), Epochs()
+    history = train(net, TRAINING, FAST, validation=VALIDATION, after_epoch=epochs)
+    assert values(net) == epochs.values[3]
+    assert history.best_epoch == 1
+
+
+def test_eta_halves_without_improvement_and_training_ends_below_a_128th(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script(monkeypatch, [50] * 30)
+    settings = dataclasses.replace(FAST, epochs=30, eta=1.0, halve_after=2)
+    history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
+    halves = [2.0**-k for k in range(1, 8) for _ in (1, 2)]
+    assert history["eta"] == [1.0, 1.0, 1.0, *halves]
+    assert history.ended == "eta has reached 1/128 of its start"
+
+
+def test_an_improvement_starts_the_count_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    script(monkeypatch, [50, 40, 60, 55, 55, 70, 65, 65])
+    settings = dataclasses.replace(FAST, epochs=8, eta=1.0, halve_after=2)
+    history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
+    assert history["eta"] == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5]
+
+
+def test_the_halved_eta_is_what_the_network_trains_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    script(monkeypatch, [50, 40, 40, 40])
+    epochs, book = Epochs(), fresh()
+    settings = dataclasses.replace(FAST, eta=1.0, halve_after=1)
+    train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=epochs)
+    rates = [1.0, 1.0, 0.5, 0.25]
+    for k in book.sgd(TRAINING, 4, 7, lambda epoch: rates[epoch], mu=0.5, rng=2):
+        assert values(book) == epochs.values[k]
+
+
+def test_history_holds_what_evaluate_finds_for_each_set() -> None:
+    net, found = fresh(), []
+    settings = dataclasses.replace(FAST, lmbda=2.0, lmbda_l1=1.0)
+
+    def measure(net: Network, state: State) -> None:
+        found.append([evaluate(net, data, 2.0, 1.0) for data in (TRAINING, VALIDATION)])
+
+    sets = {"training": TRAINING}
+    history = train(
+        net, TRAINING, settings, validation=VALIDATION, monitor=sets, after_epoch=measure
+    )
+    for k, name in enumerate(("training", "validation")):
+        scores = [epoch[k] for epoch in found]
+        assert history[f"{name}_cost"] == [s.cost for s in scores]
+        assert history[f"{name}_correct"] == [s.correct for s in scores]
+        assert history[f"{name}_accuracy"] == [s.correct / 40 for s in scores]
+    assert history["eta"] == [0.5] * 4
+    assert all(seconds > 0 for seconds in history["seconds"])
+    assert history.settings == dataclasses.asdict(settings)
+
+
+def test_history_survives_a_file(tmp_path: Path) -> None:
+    settings = dataclasses.replace(FAST, patience=2)
+    history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
+    history.save(tmp_path / "history.json")
+    json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert History.load(tmp_path / "history.json") == history
+    assert "validation_cost" in history
+    assert "test_cost" not in history
+    assert repr(history).startswith(f"History({len(history)} epochs, last {{'validation_accuracy'")
+
+
+def test_monitoring_does_not_change_the_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    silent, watched = fresh(dropout=0.5), fresh(dropout=0.5)
+    train(silent, TRAINING, FAST, rng=2)
+    assert capsys.readouterr().out == ""
+    sets = {"training": TRAINING, "test": draw(3, 1500)}
+    train(watched, TRAINING, FAST, validation=VALIDATION, monitor=sets, rng=2, progress=True)
+    assert values(silent) == values(watched)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:8] for line in lines] == [f"epoch {k:2d}" for k in range(4)]
+    assert all("validation" in line and "%" in line for line in lines)
+
+
+# Going on.
+
+
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_resumed_run_equals_the_uninterrupted_one(done: int) -> None:
+    net, epochs = fresh(dropout=0.5), Epochs()
+    settings = dataclasses.replace(FAST, epochs=6, halve_after=1)
+    noise = lambda images, rng: images + rng.normal(size=images.shape).astype("f")  # noqa: E731
+    whole = {"validation": VALIDATION, "transform": noise}
+    history = train(net, TRAINING, settings, **whole, rng=2, after_epoch=epochs)
+
+    resumed, state = epochs.nets[done - 1], epochs.states[done - 1]
+    again = train(resumed, TRAINING, settings, **whole, state=state)
+    assert values(resumed) == values(net)
+    for key in history.epochs:
+        assert key == "seconds" or again[key] == history[key]
+    assert (again.best_epoch, again.ended) == (history.best_epoch, history.ended)
+    assert len(again) == 6
+
+
+@pytest.mark.parametrize("name", Streams.names)
+def test_a_resumed_run_differs_when_a_stream_is_replaced(name: str) -> None:
+    net, epochs = fresh(dropout=0.5), Epochs()
+    noise = lambda images, rng: images + rng.normal(size=images.shape).astype("f")  # noqa: E731
+    train(net, TRAINING, FAST, transform=noise, rng=2, after_epoch=epochs)
+    resumed, state = epochs.nets[0], epochs.states[0]
+    setattr(state.streams, name, getattr(Streams(2), name))  # as at the start: epoch 0 again
+    train(resumed, TRAINING, FAST, transform=noise, state=state)
+    assert values(resumed) != values(net)
+
+
+def test_streams_go_on_from_a_state_that_was_written_as_json() -> None:
+    streams = Streams(3)
+    streams.shuffle.permutation(9)
+    text = json.dumps(streams.state)
+    expected = [getattr(streams, name).random() for name in Streams.names]
+    other = Streams(4)
+    other.state = json.loads(text)
+    assert [getattr(other, name).random() for name in Streams.names] == expected
+    assert len(set(expected)) == 3
+
+
+def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
+    plain, drawn = Streams(3), Streams(3)
+    drawn.dropout.random(1000)
+    drawn.expansion.random(1000)
+    np.testing.assert_array_equal(drawn.shuffle.permutation(99), plain.shuffle.permutation(99))
+
+
+# Ending early.
+
+
+@pytest.mark.parametrize("from_a_thread", [False, True])
+def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(from_a_thread: bool) -> None:
+    data, calls, epochs = draw(4, 1200), [], Epochs()
+    settings = Settings(epochs=9, mini_batch_size=10, eta=0.5, mu=0.5)
+
+    def press(images: Array, rng: np.random.Generator) -> Array:
+        calls.append(len(images))
+        if len(calls) == 5:  # chunks of 500, 500, 200; then of 500, 500
+            if from_a_thread:
+                thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,))
+                thread.start()
+                thread.join()
+            else:
+                signal.raise_signal(signal.SIGINT)
+        return images
+
+    before = signal.getsignal(signal.SIGINT)
+    net = fresh()
+    history = train(
+        net, data, settings, validation=data, rng=2, transform=press, after_epoch=epochs
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+    assert history.ended == "interrupted"
+    assert calls == [500, 500, 200, 500, 500]
+    assert len(history) == len(epochs.values) == 1
+    assert {len(column) for column in history.epochs.values()} == {1}
+
+    # The fifth chunk was prepared, but not yet trained with.
+    book, stop = fresh(), iter([False] * 4 + [True]).__next__
+    assert list(book.sgd(data, 9, 10, 0.5, mu=0.5, rng=2, stop=stop)) == [0]
+    assert values(net) == values(book)
+
+
+def test_a_second_ctrl_c_interrupts_as_usual() -> None:
+    def press(images: Array, rng: np.random.Generator) -> Array:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return images
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), TRAINING, FAST, transform=press)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_that_was_interrupted_can_go_on_to_its_last_epoch() -> None:
+    states: list[State] = []
+
+    def press(net: Network, state: State) -> None:
+        states.append(state)
+        if len(states) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    net = fresh()
+    assert train(net, TRAINING, FAST, rng=2, after_epoch=press).ended == "interrupted"
+    history = train(net, TRAINING, FAST, state=states[0])
+    assert (len(history), history.ended) == (4, "all epochs done")
+
+
+def test_training_in_a_thread_works_without_signals() -> None:
+    net, twin = fresh(), fresh()
+    thread = threading.Thread(target=train, args=(net, TRAINING, FAST), kwargs={"rng": 2})
+    thread.start()
+    thread.join()
+    train(twin, TRAINING, FAST, rng=2)
+    assert values(net) == values(twin)
+
+
+def test_after_epoch_may_end_training() -> None:
+    def end(net: Network, state: State) -> None:
+        if len(state.history) == 2:
+            state.history.ended = "good enough"
+
+    history = train(fresh(), TRAINING, FAST, after_epoch=end)
+    assert (len(history), history.ended) == (2, "good enough")
+
+
+def linear(eta: float, epochs: int = 50, mu: float = 0.0) -> tuple[Network, Settings]:
+    net = Network([5, 3], cost=quadratic, activation=identity, rng=1)
+    return net, Settings(epochs=epochs, mini_batch_size=7, eta=eta, mu=mu)
+
+
+def test_a_diverged_run_leaves_the_weights_of_the_last_whole_epoch() -> None:
+    net, settings = linear(8.0)
+    epochs = Epochs()
+    with pytest.raises(DivergedError, match="smaller eta than 8"):
+        train(net, TRAINING, settings, rng=2, after_epoch=epochs)
+    assert len(epochs.values) > 1
+    assert values(net) == epochs.values[-1]
+    assert all(np.isfinite(p).all() for p in net.parameters)
+
+
+@pytest.mark.parametrize("sets", [{}, {"validation": VALIDATION}], ids=["unwatched", "watched"])
+def test_a_last_step_to_infinite_weights_is_divergence(sets: dict[str, Dataset]) -> None:
+    net, settings = linear(1e38, epochs=1)
+    data = Dataset(TRAINING.images[:7] * 100, TRAINING.labels[:7])  # a single step, from a finite z
+    start = values(net)
+    with pytest.raises(DivergedError, match=r"smaller eta than 1e\+38"):
+        train(net, data, settings, **sets)
+    assert values(net) == start
+
+
+def test_a_cost_that_is_not_finite_is_divergence_and_no_warning() -> None:
+    net, settings = linear(1e25, epochs=1)  # finite outputs, but their squares are not
+    start = values(net)
+    with pytest.raises(DivergedError, match=r"validation cost after epoch 0 is inf.*than 1e\+25"):
+        train(net, TRAINING[:7], settings, validation=VALIDATION)
+    assert values(net) == start
+
+
+def test_a_diverged_network_can_be_trained_with_the_smaller_eta_that_was_asked_for() -> None:
+    net, settings = linear(8.0, mu=0.5)
+    with pytest.raises(DivergedError):
+        train(net, TRAINING, settings, rng=2)
+    history = train(net, TRAINING, dataclasses.replace(settings, eta=0.01), rng=2)
+    assert history.ended == "all epochs done"

@@ -1,4 +1,9 @@
-"""One BLAS call where NumPy needs three passes: the step of gradient descent, on one thread."""
+"""The products of a mini-batch, as calls of BLAS that write where they should, on one thread.
+
+Matrices of ten columns are so small that what surrounds a product costs as much as the product:
+SciPy's gemm is called in a quarter of the time that NumPy's operators need, adds a bias in a fifth,
+and makes one pass over the weights of a step where they make three.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from nndl.functions import Array
 
-__all__ = ["columns", "descend", "one_thread"]
+__all__ = ["affine", "columns", "descend", "one_thread", "transposed_product"]
 
 _GEMM = {"f": sgemm, "d": dgemm}
 
@@ -19,6 +24,29 @@ _GEMM = {"f": sgemm, "d": dgemm}
 def columns(n: int, m: int, dtype: Any) -> Array:
     """Return an uninitialised (n, m) array whose columns are contiguous, as BLAS likes them."""
     return np.empty((m, n), dtype).T
+
+
+def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
+    """Compute z = w @ a + b, equation (25), into ``out`` and return it.
+
+    Parameters
+    ----------
+    w, a, b : ndarray, shapes (n_out, n_in), (n_in, m), (n_out, 1)
+    ones : ndarray, shape (1, m)
+        Ones: the constant input of which b are the weights.
+    out : ndarray, shape (n_out, m), from `columns`
+    """
+    gemm = _GEMM[out.dtype.char]
+    # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c).
+    gemm(1.0, w.T, a, 0.0, out, 1, 0, 1)
+    gemm(1.0, b, ones, 1.0, out, 0, 0, 1)
+    return out
+
+
+def transposed_product(w: Array, delta: Array, out: Array) -> Array:
+    """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
+    _GEMM[out.dtype.char](1.0, w.T, delta, 0.0, out, 0, 0, 1)
+    return out
 
 
 def descend(
@@ -57,29 +85,21 @@ def descend(
         If the layout or dtype of w makes BLAS work on a copy of it.
     """
     # l1 sgn(w), three times faster than numpy.sign and equal to it for 0 and all |w| > 1e-30.
-    shrink = np.clip(w * 2.0**100, -l1, l1) if l1 else 0.0
-    if v is None:
-        _gemm_into(w, delta, a, alpha, 1 - decay)
-        if l1:
-            w -= shrink
-    else:
-        _gemm_into(v, delta, a, alpha, mu)
-        if decay:
-            v -= decay * w
-        if l1:
-            v -= shrink
-        w += v
-
-
-def _gemm_into(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
-    """Compute w <- beta w + alpha delta @ a.T, in place, in one gemm."""
-    c = w.T  # Fortran's order, in which BLAS can write
-    # alpha a @ delta.T + beta c, positionally: trans_a = 0, trans_b = 1, overwrite_c = 1.
-    if _GEMM[w.dtype.char](alpha, a, delta, beta, c, 0, 1, 1) is not c:
+    shrink = np.clip(w * 2.0**100, -l1, l1) if l1 else None
+    moved, kept = (w, 1 - decay) if v is None else (v, mu)
+    c = moved.T  # Fortran's order, in which BLAS can write
+    gemm = _GEMM.get(moved.dtype.char, dgemm)
+    if gemm(alpha, a, delta, kept, c, 0, 1, 1) is not c:
         raise RuntimeError(
             f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
             f"with strides {w.strides}; change them by weights[l][...] = values"
         )
+    if shrink is not None:
+        moved -= shrink
+    if v is not None:
+        if decay:
+            v -= decay * w
+        w += v
 
 
 @cache

@@ -44,6 +44,8 @@ def gradient_check(
         max |g - d| / max(|g| + |d|, 1e-4 of the largest |g|) over the derivatives g of backprop
         and the differences d.
     """
+    if not h > 0:
+        raise ValueError(f"h must be a small positive number, like 1e-5, not {h!r}")
     net = net.astype(np.float64)
     columns = as_columns(x, net.n_in, net.dtype)
     targets = as_targets(y, net.n_out, columns.shape[1], net.dtype)

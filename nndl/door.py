@@ -15,19 +15,19 @@ __all__ = ["as_columns", "as_targets", "check_dataset", "one_hot", "rows_as_colu
 
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     """Return x as a finite matrix (n_in, m) of the given dtype, or raise ValueError."""
-    array: NDArray[Any] = np.asarray(x)
+    array = _array(x)
     if array.ndim != 2 or array.shape[0] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
             f"x must be numbers of shape ({n_in}, m), a column for each example, but is "
             f"{array.dtype} of shape {array.shape}; transpose images in rows, and reshape a "
             f"single one to ({n_in}, 1)"
         )
-    return _finite(array, "x").astype(dtype, copy=False)
+    return _finite(array, "x", dtype)
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     """Return images (n, n_in) as columns (n_in, n); raw pixels of uint8 are divided by 256."""
-    array: NDArray[Any] = np.asarray(images)
+    array = _array(images)
     if array.ndim != 2 or array.shape[1] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
             f"images must be numbers of shape (n, {n_in}), a row for each, but are "
@@ -36,7 +36,7 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     if array.dtype == np.uint8:
         columns: Array = np.multiply(array, 1 / 256, dtype=dtype).T
         return columns
-    return _finite(array, "images").astype(dtype, copy=False).T
+    return _finite(array, "images", dtype).T
 
 
 def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
@@ -49,7 +49,7 @@ def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
             f"y must have the shape ({n_out}, {m}), or be {m} integer labels, but is "
             f"{array.dtype} of shape {array.shape}"
         )
-    return _finite(array, "y").astype(dtype, copy=False)
+    return _finite(array, "y", dtype)
 
 
 def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float32) -> Array:
@@ -81,11 +81,19 @@ def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
         )
 
 
-def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _array(x: ArrayLike | Dataset) -> NDArray[Any]:
+    if isinstance(x, Dataset):
+        raise TypeError("expected an array of images, not a Dataset: give its dataset.images")
+    return np.asarray(x)
+
+
+def _finite(array: NDArray[Any], name: str, dtype: DTypeLike) -> Array:
     # The sum of finite numbers is rarely infinite, and cheap: only then look at each.
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not np.isfinite(array.sum())
-        if suspicious and not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite, but holds NaN or infinity: clean it first")
-    return array
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers: Array = array.astype(dtype, copy=False)
+        suspicious = not np.isfinite(numbers.sum())
+    if suspicious and not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{name} must be finite in {numbers.dtype}, but holds NaN or infinity: clean it first"
+        )
+    return numbers

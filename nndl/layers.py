@@ -7,7 +7,8 @@ of a mini-batch. A layer that thinks in pictures reshapes inside.
 from __future__ import annotations
 
 from math import inf
-from typing import Protocol
+from numbers import Real
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -38,6 +39,13 @@ class Step:
         lmbda_l1: float = 0.0,
         mu: float = 0.0,
     ) -> None:
+        if m < 1:
+            raise ValueError(f"a mini-batch needs 1 example or more, not {m!r}")
+        if n < 1:
+            raise ValueError(f"n must be the size of the training set, 1 or more, not {n!r}")
+        for name, value in (("eta", eta), ("lmbda", lmbda), ("lmbda_l1", lmbda_l1), ("mu", mu)):
+            if not isinstance(cast("object", value), Real):
+                raise TypeError(f"{name} must be a number, not {value!r}")
         if not 0 < eta < inf:
             raise ValueError(f"the learning rate eta must be positive and finite, not {eta!r}")
         for name, value in (("lmbda", lmbda), ("lmbda_l1", lmbda_l1)):
@@ -105,7 +113,7 @@ class Dropout:
     b: Array | None = None
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p < 1:
+        if not isinstance(cast("object", p), Real) or not 0 <= p < 1:
             raise ValueError(f"the probability of dropping a neuron must be in [0, 1), not {p!r}")
         self.p = float(p)
 

@@ -52,8 +52,9 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
     ValueError
         If the data set is empty or does not fit the network.
     """
-    total, correct, n = 0.0, 0, len(data)
+    total, correct, n = 0.0, 0, 0
     for z, a, labels in _answers(net, data):
+        n += len(labels)
         y = one_hot(labels, net.n_out, net.dtype)
         total += float(net.cost.value(z, a, y, net.output.activation).sum(dtype=np.float64))
         correct += int((a.argmax(axis=0) == labels).sum())
@@ -91,6 +92,8 @@ class Mistakes:
 
 def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
     """Return the k most confident mistakes, or all; raises as `evaluate`."""
+    if k is not None and (not isinstance(k, int | np.integer) or k < 0):
+        raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
     a = np.concatenate([a for _, a, _ in _answers(net, data)], axis=1)
     labels, given = data.labels, a.argmax(axis=0)
     rows = np.arange(len(data))
@@ -107,8 +110,11 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
     Unlike p +- 1.96 sqrt(p (1 - p) / n) it stays within [0, 1] and holds near 100 %.
     """
-    if not 0 <= correct <= n or n < 1:
-        raise ValueError(f"expected 0 <= correct <= n and n >= 1, not {correct!r} of {n!r}")
+    whole = isinstance(correct, int | np.integer) and isinstance(n, int | np.integer)
+    if not whole or not 0 <= correct <= n or n < 1:
+        raise ValueError(f"expected counts, 0 <= correct <= n and n >= 1, not {correct!r} of {n!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be a fraction between 0 and 1, like 0.95, not {level!r}")
     z2 = float(ndtri((1 + level) / 2)) ** 2
     p = correct / n
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from math import isfinite, prod
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nndl.blas import columns, descend, one_thread
+from nndl.blas import affine, columns, descend, one_thread, transposed_product
 from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.data.batches import Transform, mini_batches
 from nndl.data.dataset import Dataset
@@ -28,7 +29,7 @@ __all__ = ["Dense", "DivergedError", "Network"]
 
 
 class DivergedError(ArithmeticError):
-    """Training reached outputs that are no longer finite."""
+    """Training reached parameters or costs that are no longer finite."""
 
 
 class Dense:
@@ -45,6 +46,10 @@ class Dense:
     ) -> None:
         if isinstance(n_out, bool) or not isinstance(n_out, int | np.integer) or n_out < 1:
             raise ValueError(f"a layer has a whole number of neurons, 1 or more, not {n_out!r}")
+        if not isinstance(activation, Activation):
+            raise TypeError(f"activation must be a function of nndl.functions, not {activation!r}")
+        if not isinstance(init, Initialiser):
+            raise TypeError(f"init must be one of nndl.initialisers, not {init!r}")
         self.n_out, self.activation, self.init = int(n_out), activation, init
 
     def build(
@@ -75,15 +80,14 @@ class Dense:
         if a.shape[1] != self.z.shape[1]:
             self._allocate(a.shape[1])
         self.x = a
-        np.matmul(self.w, a, out=self.z)
-        self.z += self.b
+        affine(self.w, a, self.b, self.ones, out=self.z)
         return self.activation(self.z, out=self.a)
 
     def error(self, nabla_a: Array) -> Array:
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
 
     def propagate(self, delta: Array) -> Array:
-        return np.matmul(self.w.T, delta, out=self.nabla_x)
+        return transposed_product(self.w, delta, out=self.nabla_x)
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         nabla_b: Array = delta.sum(axis=1, keepdims=True)  # BP3
@@ -148,6 +152,11 @@ class Network:
         dtype: DTypeLike = np.float32,
         input_shape: int | tuple[int, ...] | None = None,
     ) -> None:
+        given: object = layers
+        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+            raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
+        if not isinstance(cost, Cost):
+            raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
         if all(isinstance(layer, int | np.integer) for layer in layers):
             if len(layers) < 2:
                 raise ValueError(
@@ -163,6 +172,13 @@ class Network:
                     built.append(Dropout(dropout))
             built.append(Dense(n_out, output or defaults.get(cost, activation), init))
             layers = built
+        if not all(hasattr(layer, "build") for layer in layers):
+            raise TypeError(
+                "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
+                f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
+            )
+        if len({id(layer) for layer in layers}) < len(layers):
+            raise ValueError("every layer needs parameters of its own: build each one separately")
         if not isinstance(layers[-1], Dense):
             raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
         self.layers = cast("list[Layer]", list(layers))
@@ -174,7 +190,9 @@ class Network:
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
         shape = (input_shape,) if isinstance(input_shape, int | np.integer) else input_shape
-        if not shape or min(shape) < 1:
+        if not isinstance(shape, tuple) or not all(
+            isinstance(n, int | np.integer) and n > 0 for n in shape or (0,)
+        ):
             raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {input_shape!r}")
         self.input_shape = shape
         self.n_in, self.n_out = prod(shape), self.output.n_out
@@ -231,7 +249,7 @@ class Network:
 
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
         """Return the label, the number of the largest output, for rows of images (n, n_in)."""
-        labels: NDArray[np.intp] = self._answers(images).argmax(axis=0)
+        labels: NDArray[np.intp] = self._answers(images)[1].argmax(axis=0)
         return labels
 
     def predict_proba(self, images: ArrayLike) -> Array:
@@ -249,16 +267,18 @@ class Network:
                 f"{self.output.activation} outputs are no probabilities: use predict for labels, "
                 "or feedforward for the outputs themselves"
             )
-        a = self._answers(images)
-        probabilities: Array = (a / a.sum(axis=0)).T
+        z, a = self._answers(images)
+        if self.output.activation is sigmoid:
+            a = softmax(-np.logaddexp(0, -z))  # a / sum a, also where every a rounds to 0
+        probabilities: Array = a.T
         return probabilities
 
-    def _answers(self, images: ArrayLike) -> Array:
+    def _answers(self, images: ArrayLike) -> tuple[Array, Array]:
         x = rows_as_columns(images, self.n_in, self.dtype)
-        answers = np.empty((self.n_out, x.shape[1]), self.dtype)
+        z, a = np.empty((2, self.n_out, x.shape[1]), self.dtype)
         for i in range(0, x.shape[1], 1000):  # no more memory than a thousand images need
-            answers[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])[1]
-        return answers
+            z[:, i : i + 1000], a[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])
+        return z, a
 
     def outputs(self, x: Array) -> tuple[Array, Array]:
         """Return z and a of the last layer, (n_out, m), for columns x that are known to fit."""
@@ -281,7 +301,7 @@ class Network:
             a = layer.forward(a, rng)
         out = self.output
         delta = self.cost.delta(out.z, out.a, y, out.activation)  # BP1: see costs.py
-        for layer, below in zip(self.layers[:0:-1], self.layers[-2::-1], strict=True):
+        for layer, below in pairwise(reversed(self.layers)):
             nabla_a = layer.propagate(delta)
             yield layer, delta
             delta = below.error(nabla_a)
@@ -312,7 +332,10 @@ class Network:
         """
         x = as_columns(x, self.n_in, self.dtype)
         m = x.shape[1]
+        if not m:
+            raise ValueError("a mini-batch needs 1 example or more, not 0")
         y = as_targets(y, self.n_out, m, self.dtype)
+        rng = None if rng is None else generator(rng)
         gradients = [l.gradient(delta) for l, delta in self._errors(x, y, rng) if l.w is not None]
         nabla_b, nabla_w = zip(*reversed(gradients), strict=True)
         return [b / m for b in nabla_b], [w / m for w in nabla_w]
@@ -348,7 +371,8 @@ class Network:
         y = as_targets(y, self.n_out, x.shape[1], self.dtype)
         if n is None and (lmbda or lmbda_l1):
             raise ValueError("lmbda is divided by the size of the training set: give it as n")
-        step = Step(x.shape[1], n or 1, eta, lmbda, lmbda_l1, mu)
+        step = Step(x.shape[1], 1 if n is None else n, eta, lmbda, lmbda_l1, mu)
+        rng = None if rng is None else generator(rng)
         for layer, delta in self._errors(x, y, rng):
             layer.update(delta, step)
 
@@ -394,18 +418,20 @@ class Network:
         ValueError
             If the data does not fit the network or a hyper-parameter is out of its range.
         DivergedError
-            If outputs are no longer finite.
+            If the parameters are no longer finite.
         """
         check_dataset(training, self.n_in, self.n_out)
-        if mini_batch_size < 1:
-            raise ValueError(f"a mini-batch needs 1 image or more, not {mini_batch_size!r}")
+        if not isinstance(mini_batch_size, int | np.integer) or mini_batch_size < 1:
+            raise ValueError(
+                f"a mini-batch needs a whole number of images, 1 or more, not {mini_batch_size!r}"
+            )
+        if not isinstance(epochs, int | np.integer) or epochs < 0:
+            raise ValueError(f"epochs must be a whole number of at least 0, not {epochs!r}")
         n = len(training)
         streams = rng if isinstance(rng, Streams) else Streams(rng)
         order = order or streams.shuffle.permutation
 
-        def prepare(images: Array) -> Array:
-            return images if transform is None else transform(images, streams.expansion)
-
+        prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
         for epoch in range(epochs):
             rate = eta(epoch) if callable(eta) else eta
             chunks = mini_batches(
@@ -419,9 +445,9 @@ class Network:
                     for x, y in chunk:
                         for layer, delta in self._errors(x, y, streams.dropout):
                             layer.update(delta, step)
-                    if not isfinite(self.output.z.sum()):
+                    if not all(isfinite(p.sum()) for p in self.parameters):
                         raise DivergedError(
-                            f"training diverged in epoch {epoch}: the outputs are no longer "
+                            f"training diverged in epoch {epoch}: the parameters are no longer "
                             f"finite; try a smaller eta than {rate:g}"
                         )
             yield epoch

@@ -25,12 +25,13 @@ from tqdm import tqdm
 from nndl.blas import one_thread
 from nndl.data.batches import Transform
 from nndl.data.dataset import Dataset
+from nndl.door import check_dataset
 from nndl.environment import environment
 from nndl.files import write_text
 from nndl.functions import Array
 from nndl.layers import Step
 from nndl.metrics import evaluate
-from nndl.network import DivergedError, Network
+from nndl.network import Dense, DivergedError, Network
 from nndl.streams import Rng, Streams
 
 __all__ = ["History", "Settings", "State", "train"]
@@ -74,6 +75,9 @@ class Settings:
     halve_after: int | None = None
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # JSON knows Python's numbers only
+                object.__setattr__(self, name, value.item())
         for name in ("epochs", "mini_batch_size", "patience", "halve_after"):
             value = getattr(self, name)
             optional = name in ("patience", "halve_after") and value is None
@@ -132,7 +136,10 @@ class History:
     def load(cls, path: str | Path) -> History:
         """Read what `save` wrote; ValueError if the file holds something else."""
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            history = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            if not isinstance(history.epochs, dict):
+                raise TypeError("its epochs are no columns")
+            return history
         except (TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a History written by nndl: {error}") from None
 
@@ -208,14 +215,23 @@ def train(
     DivergedError
         If outputs are no longer finite; the network is back at the end of the last whole epoch.
     """
-    settings = settings or Settings()
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise TypeError(f"expected Settings(...), not {type(settings).__name__}")
+    if not isinstance(monitor, Mapping | None):
+        raise TypeError(
+            'monitor must be a mapping like {"test": test_set}, not ' + type(monitor).__name__
+        )
     if settings.keeps_best and validation is None:
         raise ValueError("patience and halve_after go by the validation accuracy: give validation")
     state = state or State.start(settings, rng)
     history, first = state.history, len(state.history)
+    history.ended = ""  # it goes on
     sets = dict(monitor or {})
     if validation is not None:
         sets["validation"] = validation
+    for data in (training, *sets.values()):
+        check_dataset(data, net.n_in, net.n_out)
     with _progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
 
         def stop() -> bool:
@@ -224,7 +240,7 @@ def train(
 
         epochs = net.sgd(
             training,
-            settings.epochs - first,
+            max(0, settings.epochs - first),
             settings.mini_batch_size,
             lambda epoch: state.eta,
             lmbda=settings.lmbda,
@@ -239,7 +255,7 @@ def train(
         try:
             for _ in epochs:
                 row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
-                with one_thread():
+                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
                     for name, data in sets.items():
                         score = evaluate(net, data, settings.lmbda, settings.lmbda_l1)
                         row |= {
@@ -261,6 +277,9 @@ def train(
                 history.ended = "interrupted" if interrupted.is_set() else "all epochs done"
         except DivergedError as error:
             _restore(net, last)
+            for layer in net.layers:  # velocities that are not finite would spoil every later step
+                if isinstance(layer, Dense):
+                    layer.v_w = layer.v_b = None
             history.ended = str(error)
             raise
     if settings.keeps_best and state.best_parameters:

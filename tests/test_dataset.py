@@ -156,8 +156,9 @@ def test_labels_may_be_integers_of_any_size(dtype: str) -> None:
 
 def test_images_may_stay_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", FLOATS)
-    data = Dataset(np.load(tmp_path / "images.npy", mmap_mode="r"), LABELS)
-    assert isinstance(data.images, np.memmap)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    data = Dataset(mapped, LABELS)
+    assert np.shares_memory(data.images, mapped)
     assert trained(data) == trained(Dataset(FLOATS, LABELS))
 
 

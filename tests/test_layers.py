@@ -26,13 +26,28 @@ def test_sizes_are_short_for_layers() -> None:
 
 
 @pytest.mark.parametrize("f", [sigmoid, tanh, relu, softmax], ids=repr)
-def test_the_pure_answer_and_the_remembered_one_are_equal(
-    f: Activation, rng: np.random.Generator
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
+def test_the_remembered_answer_and_the_way_back_are_their_formulas_in_any_layout(
+    f: Activation, dtype: type, layout: str, rng: np.random.Generator
 ) -> None:
-    layer, a = Dense(4, f), rng.normal(size=(3, 6))
-    assert layer.build((3,), rng, np.float64) == (4,)
-    np.testing.assert_array_equal(layer.forward(a, None), layer.feedforward(a))
+    layer, a, delta = Dense(4, f), rng.normal(size=(3, 6)), rng.normal(size=(4, 6))
+    assert layer.build((3,), rng, dtype) == (4,)
+    a, delta = a.astype(dtype), delta.astype(dtype)
+    if layout == "columns":
+        a, delta = np.asfortranarray(a), np.asfortranarray(delta)
+    elif layout == "every second":
+        a, delta = (np.repeat(array, 2, axis=1)[:, ::2] for array in (a, delta))
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype is np.float32 else {"rtol": 1e-12}
+    out = layer.forward(a, None)
     assert layer.x is a
+    np.testing.assert_allclose(layer.z, layer.w @ a + layer.b, **tolerance)
+    np.testing.assert_allclose(out, f(layer.w @ a + layer.b), **tolerance)
+    np.testing.assert_allclose(layer.feedforward(a), out, **tolerance)
+    np.testing.assert_allclose(layer.propagate(delta), layer.w.T @ delta, **tolerance)
+    nabla_b, nabla_w = layer.gradient(delta)
+    np.testing.assert_allclose(nabla_b[:, 0], delta.sum(axis=1), **tolerance)
+    np.testing.assert_allclose(nabla_w, delta @ a.T, **tolerance)
 
 
 def test_a_mini_batch_of_another_size_gets_buffers_of_its_own(rng: np.random.Generator) -> None:
@@ -120,7 +135,7 @@ def test_dropout_of_0_changes_nothing(rng: np.random.Generator) -> None:
     for net in (plain, zero):
         list(net.sgd(data, 2, 4, 0.5, rng=2))
     for p, q in zip(plain.parameters, zero.parameters, strict=True):
-        np.testing.assert_array_equal(p, q)
+        np.testing.assert_allclose(p, q, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("sizes", [[5, 8, 3], [5, 8, 6, 3]], ids=len)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nndl.data.batches
 from nndl.checks import gradient_check
 from nndl.costs import COSTS, Cost, log_likelihood, quadratic
 from nndl.data import Dataset
@@ -91,7 +92,7 @@ def test_labels_and_one_hot_columns_give_the_same_gradient(rng: np.random.Genera
     net, data = Network([5, 4, 3], rng=rng), draw(rng)
     x, y = data.images.T, data.labels
     for p, q in zip(gradient(net, x, y), gradient(net, x, one_hot(y, 3)), strict=True):
-        np.testing.assert_array_equal(p, q)
+        np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("more", PENALTIES, ids=str)
@@ -212,6 +213,14 @@ def test_probabilities_of_sigmoid_outputs_are_divided_by_their_sum(
     np.testing.assert_allclose(net.predict_proba(x).sum(axis=1), 1, rtol=1e-6)
 
 
+def test_probabilities_are_finite_where_all_outputs_round_to_0() -> None:
+    net = Network([5, 2], rng=1)
+    net.weights[0][...] = 0
+    net.biases[0][...] = [[-1000], [-1001]]  # e^-1000 is 0 in both dtypes
+    expected = [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))]]
+    np.testing.assert_allclose(net.predict_proba(np.ones((1, 5))), expected, rtol=1e-4)
+
+
 def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator) -> None:
     data = draw(rng, 600)
     nets = [Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2)]
@@ -226,6 +235,20 @@ def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator
         nets[1].predict_proba(data.images[:11])
         nets[1].feedforward(data.images[:1].T)
     assert same(*nets)
+
+
+def test_an_answer_remembers_nothing_and_is_nobody_s_buffer(rng: np.random.Generator) -> None:
+    net, x = Network([5, 4, 3], rng=rng), rng.normal(size=(5, 6))
+    net.backprop(x, [0] * 6)
+    remembered = [array.copy() for l in net.layers for array in (l.x, l.z, l.a)]
+    first = net(x)
+    kept = first.copy()
+    net(-x)
+    np.testing.assert_array_equal(first, kept)
+    for array, before in zip(
+        (a for l in net.layers for a in (l.x, l.z, l.a)), remembered, strict=True
+    ):
+        np.testing.assert_array_equal(array, before)
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(
@@ -296,9 +319,10 @@ def test_nothing_is_trained_before_the_first_epoch_is_asked_for(rng: np.random.G
     assert same(net, Network([5, 3], rng=1))
 
 
-def test_stop_ends_training_between_chunks_of_500_images_without_a_yield(
-    rng: np.random.Generator,
+def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(nndl.data.batches, "CHUNK", 500)
     data, asked = draw(rng, 1200), []
     net, twin = (Network([5, 3], rng=1) for _ in range(2))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nndl.data.batches
 import nndl.training
 from nndl.costs import quadratic
 from nndl.data import Dataset
@@ -235,7 +236,10 @@ def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
 
 
 @pytest.mark.parametrize("from_a_thread", [False, True])
-def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(from_a_thread: bool) -> None:
+def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
+    from_a_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nndl.data.batches, "CHUNK", 500)
     data, calls, epochs = draw(4, 1200), [], Epochs()
     settings = Settings(epochs=9, mini_batch_size=10, eta=0.5, mu=0.5)
 

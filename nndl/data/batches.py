@@ -35,6 +35,17 @@ def mini_batches(
     chunk, (k, n_in), before they are cut up.
     """
     images, labels = dataset.images, dataset.labels
+    order = np.asarray(order)
+    if (
+        order.shape != labels.shape
+        or order.dtype.kind not in "iu"
+        or order.min() < 0
+        or not (np.bincount(order, minlength=len(order)) == 1).all()
+    ):
+        raise ValueError(
+            f"order must return a permutation of range({len(dataset)}), an index for each image, "
+            f"but returned {order.dtype} of shape {order.shape}"
+        )
     n, chunk = len(order), max(1, CHUNK // size) * size
     one_hot = np.eye(n_out, dtype=dtype)
     raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
@@ -46,6 +57,7 @@ def mini_batches(
     bounds = [(start, min(start + chunk, whole)) for start in range(0, whole, chunk)]
     if whole < n:
         bounds.append((whole, n))
+    views: list[tuple[Array, Array]] = []
     for start, end in bounds:
         picked, k = order[start:end], end - start
         # mode="clip" writes into out directly; the default checks into a buffer first.
@@ -53,6 +65,15 @@ def mini_batches(
         one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
         if x is not raw:
             np.multiply(raw[:k], scale, out=x[:k], dtype=dtype, casting="same_kind")
-        rows = x[:k] if prepare is None else prepare(x[:k])
-        m = min(size, k)
-        yield [(rows[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]
+        if prepare is not None:
+            rows = prepare(x[:k])
+            if np.shape(rows) != (k, x.shape[1]):
+                raise ValueError(
+                    f"transform must return images of the shape it was given, {x[:k].shape}, but "
+                    f"returned {type(rows).__name__} of shape {np.shape(rows)}"
+                )
+            x[:k] = rows
+        if k != len(views) * size:
+            m = min(size, k)
+            views = [(x[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]
+        yield views

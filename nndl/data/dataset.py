@@ -53,7 +53,9 @@ class Dataset:
         if labels.size and labels.min() < 0:
             raise ValueError(f"labels must be 0 or more, but the smallest is {labels.min()}")
         # A sum is finite only if every pixel is: one pass without a temporary mask.
-        if images.dtype.kind == "f" and not np.isfinite(images.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinity minus infinity
+            total = images.sum(dtype=np.float64)
+        if not np.isfinite(total) and not np.isfinite(images).all():
             row = int(np.argmin(np.isfinite(images).all(axis=1)))
             raise ValueError(
                 f"pixels must be finite, but image {row} holds NaN or infinity; "

@@ -1,0 +1,260 @@
+"""The documentation, taken at its word: its programs, their output, its links and its commands.
+
+A ```python block is run; a ```text block right after it is what it prints. `tolerance=0.3` after
+```text lets each number there differ by so much.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+WITH_PROGRAMS = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+LINKED = [*PAGES, ROOT / "results" / "README.md"]
+
+# What takes minutes as printed, and what is run in its place.
+SHORTER = {"SGD(training_data, 30, 10, 3.0,": "SGD(training_data[:500], 1, 10, 3.0,"}
+
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@dataclass
+class Block:
+    """A fenced block; ``line`` is that of its first line in the page, from 1."""
+
+    language: str
+    tolerance: float
+    line: int
+    text: str
+    follows: bool  # directly on the block before, with empty lines between at most
+
+
+def blocks(page: str) -> list[Block]:
+    found: list[Block] = []
+    lines = page.splitlines()
+    follows, i = False, 0
+    while i < len(lines):
+        if not lines[i].startswith("```"):
+            follows = follows and not lines[i].strip()
+            i += 1
+            continue
+        language, *words = lines[i][3:].split() or [""]
+        options = dict(word.split("=") for word in words)
+        tolerance = float(options.pop("tolerance", 0))
+        assert not options, f"line {i + 1}: unknown {options}"
+        end = next((j for j in range(i + 1, len(lines)) if lines[j].rstrip() == "```"), None)
+        assert end is not None, f"line {i + 1}: the block does not end"
+        text = "".join(line + "\n" for line in lines[i + 1 : end])
+        found.append(Block(language, tolerance, i + 2, text, follows))
+        follows, i = True, end + 1
+    return found
+
+
+def same(printed: str, promised: str, tolerance: float) -> bool:
+    """Whether two texts agree line by line, but for blanks at the ends of lines."""
+    texts = [
+        "\n".join(map(str.rstrip, text.strip("\n").splitlines())) for text in (printed, promised)
+    ]
+    if not tolerance:
+        return texts[0] == texts[1]
+    # Without their numbers and the blanks that align them, the texts must be the same.
+    bare = [" ".join(NUMBER.sub("#", text).split()) for text in texts]
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in texts]
+    return bare[0] == bare[1] and all(
+        abs(a - b) <= tolerance * (1 + 1e-9) for a, b in zip(*numbers, strict=True)
+    )
+
+
+def run(page: str, name: str = "page") -> int:
+    """Run the programs of a page as one, compare what is promised; return how often that was."""
+    for long, short in SHORTER.items():
+        page = page.replace(long, short)
+    namespace: dict[str, object] = {"__name__": name}
+    compared, printed = 0, None
+    for block in blocks(page):
+        if block.language == "python":
+            out = io.StringIO()
+            # Empty lines before it, so that a traceback gives the line of the page.
+            code = compile("\n" * (block.line - 1) + block.text, name, "exec")
+            with redirect_stdout(out):
+                exec(code, namespace)
+            printed = out.getvalue()
+        else:
+            if printed is not None and block.follows and block.language in ("", "text"):
+                assert same(printed, block.text, block.tolerance), (
+                    f"{name}, line {block.line}: the page says\n{block.text}\nand the program "
+                    f"prints\n{printed}"
+                )
+                compared += 1
+            printed = None
+    return compared
+
+
+@pytest.mark.parametrize("page", WITH_PROGRAMS, ids=named)
+def test_the_programs_of_a_page_print_what_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    if "load_mnist" in text or "load_data" in text:
+        request.getfixturevalue("mnist")
+    monkeypatch.chdir(tmp_path)
+    run(text, named(page))
+
+
+def test_every_program_in_backpropagation_by_hand_that_prints_is_compared() -> None:
+    text = (ROOT / "docs" / "backpropagation.md").read_text(encoding="utf-8")
+    assert run(text) == sum("print(" in b.text for b in blocks(text) if b.language == "python") > 4
+
+
+def test_what_is_run_in_place_of_a_long_program_is_still_in_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in WITH_PROGRAMS)
+    assert [long for long in SHORTER if long not in text] == []
+
+
+PROGRAM = "# Title\n\n```python\nx = 1.5\nprint('x', x)\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "compared"),
+    [
+        ("```text\nx 1.5\n```\n", 1),
+        ("\n```\nx 1.5  \n```\n", 1),
+        ("\n```text tolerance=0.2\nx   1.7\n```\n", 1),
+        ("\nIn other words:\n\n```text\ny = 2\n```\n", 0),
+        ("\n```sh\nls\n```\n\n```text\ny = 2\n```\n", 0),
+        ("\n```python\nx += 1\nprint(x)\n```\n\n```text\n2.5\n```\n", 1),
+        ("", 0),
+    ],
+)
+def test_a_promise_that_is_kept_passes_and_other_text_is_no_promise(
+    rest: str, compared: int
+) -> None:
+    assert run(PROGRAM + rest) == compared
+
+
+@pytest.mark.parametrize(
+    ("rest", "error"),
+    [
+        ("\n```text\nx 1.6\n```\n", "page, line 9: the page says\nx 1.6\n\nand the program"),
+        ("\n```text\n  x 1.5\n```\n", "and the program prints\nx 1.5"),
+        ("\n```text tolerance=0.2\nx 1.71\n```\n", "line 9"),
+        ("\n```text tolerance=0.2\ny 1.5\n```\n", "line 9"),
+        ("\n```text tolerance=0.2\nx 1.5 1.5\n```\n", "line 9"),
+        ("\n```text tolerence=0.2\nx 1.5\n```\n", "unknown"),
+        ("\n```text\nx 1.5\n", "does not end"),
+    ],
+)
+def test_a_promise_that_is_broken_fails_with_its_line(rest: str, error: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(error)):
+        run(PROGRAM + rest)
+
+
+def prose(page: str) -> str:
+    """Return a page without its blocks and code spans, in which nothing is a link."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S))
+
+
+def links(page: str) -> list[str]:
+    """Return where [text](target) and ![text](target) lead inside the repository."""
+    targets = re.findall(r"\]\(\s*<?([^)>\s]+)", prose(page))
+    targets += re.findall(r"""\b(?:src|href)=["']([^"']+)""", prose(page))
+    return [t for t in targets if not re.match(r"[a-z]+:|//|#", t)]
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors that a Git host makes of the headings of a page."""
+    titles = re.findall(
+        r"^#+ +(.+?) *$", re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=named)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    targets = [target.partition("#")[0] for target in links(page.read_text(encoding="utf-8"))]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == [], f"{named(page)} links to what is not there"
+
+
+@pytest.mark.parametrize("page", LINKED, ids=named)
+def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = [target.split("#") for target in re.findall(r"\]\(([^):\s]*#[^)\s]+)", prose(text))]
+    for file, anchor in targets:
+        other = (page.parent / file).read_text(encoding="utf-8") if file else text
+        assert anchor in anchors(other), f"{named(page)} links to {file}#{anchor}"
+
+
+def test_links_are_found_where_they_are_links() -> None:
+    page = (
+        "[a](b.md) ![c](d.png) [e](https://f) [g](#h) `[i](j)`\n```text\n[k](l)\n```\n[m](n.md#o)"
+    )
+    assert links(page) == ["b.md", "d.png", "n.md#o"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_nothing_is_left_to_be_done(page: Path) -> None:
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    assert [(i, line) for i, line in lines if re.search("FIXME|TODO|XXX", line)] == []
+
+
+def commands(page: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (script, what is typed behind it) for each run of a script in a page."""
+    for block in blocks(page):
+        if block.language not in ("sh", "bash", "shell", "console"):
+            continue
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            while words:
+                end = next((i for i, w in enumerate(words) if w in ("&&", ";", "|")), len(words))
+                command, words = words[:end], words[end + 1 :]
+                if re.match(r"(\S*/)?python3? scripts/", " ".join(command)):
+                    yield command[1], command[2:]
+
+
+def test_commands_are_found_behind_others_and_across_lines() -> None:
+    page = (
+        "```sh\npip install . && .venv/bin/python scripts/a.py run --b 1  # c\n"
+        "$ python scripts/d.py \\\n    --e=2 | tee f\nls scripts\n```\n"
+        "```text\npython scripts/g.py\n```\n"
+    )
+    found = [("scripts/a.py", ["run", "--b", "1"]), ("scripts/d.py", ["--e=2"])]
+    assert list(commands(page)) == found
+
+
+def help_of(script: str, *subcommand: str) -> str:
+    words = [sys.executable, str(ROOT / script), *subcommand, "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_script_that_readme_runs_is_there_and_knows_its_flags() -> None:
+    found = list(commands((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert found, "README shows no script"
+    for script, words in found:
+        assert (ROOT / script).is_file(), f"README runs {script}"
+        known = help_of(script)
+        subcommands = re.search(r"^ +COMMAND\n((?: {4}.*\n)+)", known, re.M)
+        if subcommands and words and not words[0].startswith("-"):
+            names = re.findall(r"^ {4}(\w+)", subcommands[1], re.M)
+            assert words[0] in names, f"README runs {script} {words[0]}"
+            known += help_of(script, words[0])
+        flags = {word.partition("=")[0] for word in words if word.startswith("-")}
+        unknown = flags - set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", known))
+        assert not unknown, f"README gives {script} the flags {sorted(unknown)}"

@@ -14,8 +14,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -96,10 +98,11 @@ def run(page: str, name: str = "page") -> int:
             printed = out.getvalue()
         else:
             if printed is not None and block.follows and block.language in ("", "text"):
-                assert same(printed, block.text, block.tolerance), (
-                    f"{name}, line {block.line}: the page says\n{block.text}\nand the program "
-                    f"prints\n{printed}"
-                )
+                if not same(printed, block.text, block.tolerance):
+                    raise AssertionError(
+                        f"{name}, line {block.line}: the page says\n{block.text}"
+                        f"and the program prints\n{printed}"
+                    )
                 compared += 1
             printed = None
     return compared
@@ -126,6 +129,27 @@ def test_what_is_run_in_place_of_a_long_program_is_still_in_a_page() -> None:
     assert [long for long in SHORTER if long not in text] == []
 
 
+def test_the_numbers_worked_by_hand_follow_from_each_other() -> None:
+    page = (ROOT / "docs" / "backpropagation.md").read_text(encoding="utf-8")
+    known = {"sigma": lambda z: 1 / (1 + np.exp(-z)), "array": np.array}
+    checked = 0
+    for block in blocks(page):
+        if block.follows or block.language != "text":
+            continue
+        for statement in re.split(r"\n| {3,}(?=[a-z]\w* )", block.text):
+            name, *sides = (side.strip() for side in statement.split(" = "))
+            values = []
+            for side in sides:
+                side = re.sub(r"\(([^()]+,[^()]+)\)", r"array([\1])", side).replace("^", "**")
+                if re.fullmatch(r"(sigma|array|z\d\w*|[-+*/()\[\],. \d])+", side):
+                    values.append(eval(side, known))
+            known |= dict.fromkeys([name], values[-1]) if values else {}
+            for a, b in pairwise(values):
+                np.testing.assert_allclose(a, b, rtol=0, atol=2e-6, err_msg=statement)
+                checked += 1
+    assert checked == 13
+
+
 PROGRAM = "# Title\n\n```python\nx = 1.5\nprint('x', x)\n```\n"
 
 
@@ -150,8 +174,11 @@ def test_a_promise_that_is_kept_passes_and_other_text_is_no_promise(
 @pytest.mark.parametrize(
     ("rest", "error"),
     [
-        ("\n```text\nx 1.6\n```\n", "page, line 9: the page says\nx 1.6\n\nand the program"),
-        ("\n```text\n  x 1.5\n```\n", "and the program prints\nx 1.5"),
+        (
+            "\n```text\nx 1.6\n```\n",
+            "page, line 9: the page says\nx 1.6\nand the program prints\nx 1.5",
+        ),
+        ("\n```text\n  x 1.5\n```\n", "the page says\n  x 1.5\nand the program prints\nx 1.5"),
         ("\n```text tolerance=0.2\nx 1.71\n```\n", "line 9"),
         ("\n```text tolerance=0.2\ny 1.5\n```\n", "line 9"),
         ("\n```text tolerance=0.2\nx 1.5 1.5\n```\n", "line 9"),
@@ -172,6 +199,7 @@ def prose(page: str) -> str:
 def links(page: str) -> list[str]:
     """Return where [text](target) and ![text](target) lead inside the repository."""
     targets = re.findall(r"\]\(\s*<?([^)>\s]+)", prose(page))
+    targets += re.findall(r"^\[[^\]]+\]: *(\S+)", prose(page), re.M)
     targets += re.findall(r"""\b(?:src|href)=["']([^"']+)""", prose(page))
     return [t for t in targets if not re.match(r"[a-z]+:|//|#", t)]
 
@@ -204,7 +232,8 @@ def test_links_are_found_where_they_are_links() -> None:
     page = (
         "[a](b.md) ![c](d.png) [e](https://f) [g](#h) `[i](j)`\n```text\n[k](l)\n```\n[m](n.md#o)"
     )
-    assert links(page) == ["b.md", "d.png", "n.md#o"]
+    page += "\n[p]: q.md\n<img src='r.svg'>\n"
+    assert links(page) == ["b.md", "d.png", "n.md#o", "q.md", "r.svg"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -223,14 +252,15 @@ def commands(page: str) -> Iterator[tuple[str, list[str]]]:
             while words:
                 end = next((i for i, w in enumerate(words) if w in ("&&", ";", "|")), len(words))
                 command, words = words[:end], words[end + 1 :]
-                if re.match(r"(\S*/)?python3? scripts/", " ".join(command)):
-                    yield command[1], command[2:]
+                if match := re.match(r"(\w+=\S* )*(\S*/)?python3? (?=scripts/)", " ".join(command)):
+                    script, *typed = command[match[0].count(" ") :]
+                    yield script, typed
 
 
 def test_commands_are_found_behind_others_and_across_lines() -> None:
     page = (
         "```sh\npip install . && .venv/bin/python scripts/a.py run --b 1  # c\n"
-        "$ python scripts/d.py \\\n    --e=2 | tee f\nls scripts\n```\n"
+        "$ N=1 python scripts/d.py \\\n    --e=2 | tee f\nls scripts\n```\n"
         "```text\npython scripts/g.py\n```\n"
     )
     found = [("scripts/a.py", ["run", "--b", "1"]), ("scripts/d.py", ["--e=2"])]

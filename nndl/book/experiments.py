@@ -257,7 +257,7 @@ def _chapter_3() -> dict[str, Experiment]:
             title=f"no hidden layer, 1,000 images, eta {eta:g}, lambda {lmbda:g}",
             settings=Settings(eta=eta, lmbda=lmbda),
             readings=(Reading("validation_accuracy", f"epoch {epoch}", book),),
-            notes=(4, 8) if name == "a" else (4,),
+            notes={"a": (4, 8), "b": (4, 9)}.get(name, (4,)),
         )
     for hidden, init, name, book in (
         (30, default, "new", 96.53),
@@ -281,6 +281,7 @@ def _chapter_3() -> dict[str, Experiment]:
             settings=Settings(eta=eta, lmbda=5.0),
             monitor=("training",),
             readings=(Reading("training_cost", "last", book, source=author),),
+            notes=(10,) if eta == 2.5 else (),
         )
     published = (69.09, 76.37, 85.29, 88.85, 91.27, 93.24, 94.89, 95.85, 95.97)
     sizes = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
@@ -396,7 +397,7 @@ def _chapter_5() -> dict[str, Experiment]:
             title=f"{depth} hidden layer{'s' * (depth > 1)} of 30",
             sizes=(784, *[30] * depth, 10),
             readings=_watched("validation", book),
-            notes=(2,),
+            notes=(2, 11) if depth == 3 else (2,),
         )
     for depth, books in (
         (2, (0.07, 0.31)),

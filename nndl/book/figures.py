@@ -257,6 +257,7 @@ def _steps(fig: Figure, results: Path) -> None:
     right.plot(x, one, color=COLOURS[0], label="h = 0.8")
     right.plot(x, two, "--", color=COLOURS[1], label="h = -1.2 and 0.3")
     right.set(title="bumps: the weighted output", xlabel="x")
+    right.set_ylim(top=1.4)  # room for the legend
     for ax in (left, right):
         _dress(ax)
 

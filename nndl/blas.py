@@ -18,7 +18,7 @@ from nndl.functions import Array
 
 __all__ = ["affine", "columns", "descend", "one_thread", "transposed_product"]
 
-_GEMM = {"f": sgemm, "d": dgemm}
+_GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which takes less time to ask for than the dtype
 
 
 def columns(n: int, m: int, dtype: Any) -> Array:
@@ -36,7 +36,7 @@ def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
         Ones: the constant input of which b are the weights.
     out : ndarray, shape (n_out, m), from `columns`
     """
-    gemm = _GEMM[out.dtype.char]
+    gemm = _GEMM[out.itemsize]
     # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c).
     gemm(1.0, w.T, a, 0.0, out, 1, 0, 1)
     gemm(1.0, b, ones, 1.0, out, 0, 0, 1)
@@ -45,7 +45,7 @@ def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
 
 def transposed_product(w: Array, delta: Array, out: Array) -> Array:
     """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
-    _GEMM[out.dtype.char](1.0, w.T, delta, 0.0, out, 0, 0, 1)
+    _GEMM[out.itemsize](1.0, w.T, delta, 0.0, out, 0, 0, 1)
     return out
 
 
@@ -58,6 +58,7 @@ def descend(
     mu: float = 0.0,
     decay: float = 0.0,
     l1: float = 0.0,
+    scratch: Array | None = None,
 ) -> None:
     """Take one step of gradient descent on w, in place.
 
@@ -78,18 +79,23 @@ def descend(
         -eta/m.
     mu, decay, l1 : float
         Momentum coefficient, eta lmbda/n and eta lmbda_l1/n.
+    scratch : ndarray like w, optional
+        To work in, where there is more to do than one gemm: a new array for every step of large
+        weights would cost more than what is done with it.
 
     Raises
     ------
     RuntimeError
         If the layout or dtype of w makes BLAS work on a copy of it.
     """
-    # l1 sgn(w), three times faster than numpy.sign and equal to it for 0 and all |w| > 1e-30.
-    shrink = np.clip(w * 2.0**100, -l1, l1) if l1 else None
+    shrink = None
+    if l1:
+        # l1 sgn(w), three times faster than numpy.sign and equal to it for 0 and all |w| > 1e-30.
+        shrink = np.multiply(w, 2.0**100, out=scratch)
+        np.clip(shrink, -l1, l1, out=shrink)
     moved, kept = (w, 1 - decay) if v is None else (v, mu)
     c = moved.T  # Fortran's order, in which BLAS can write
-    gemm = _GEMM.get(moved.dtype.char, dgemm)
-    if gemm(alpha, a, delta, kept, c, 0, 1, 1) is not c:
+    if _GEMM.get(moved.itemsize, dgemm)(alpha, a, delta, kept, c, 0, 1, 1) is not c:
         raise RuntimeError(
             f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
             f"with strides {w.strides}; change them by weights[l][...] = values"
@@ -98,7 +104,7 @@ def descend(
         moved -= shrink
     if v is not None:
         if decay:
-            v -= decay * w
+            v -= np.multiply(w, decay, out=scratch)
         w += v
 
 

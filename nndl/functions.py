@@ -60,7 +60,7 @@ class Sigmoid(Activation):
     name = "sigmoid"
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
-        result: Array = expit(z, out=out)
+        result: Array = expit(z, out)
         return result
 
     def prime(self, a: Array, out: Array | None = None) -> Array:

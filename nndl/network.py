@@ -58,11 +58,13 @@ class Dense:
         self.w, self.b = self.init.draw((self.n_out, prod(shape)), rng, dtype)
         self.v_w: Array | None = None
         self.v_b: Array | None = None
+        self.scratch: Array | None = None
         self._allocate(0)
         return (self.n_out,)
 
     def _allocate(self, m: int) -> None:
         n_out, n_in = self.w.shape
+        self.m = m
         self.z = columns(n_out, m, self.w.dtype)
         self.a = columns(n_out, m, self.w.dtype)
         self.nabla_x = columns(n_in, m, self.w.dtype)
@@ -77,17 +79,17 @@ class Dense:
         return self.activation(self.weighted_input(a))
 
     def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        if a.shape[1] != self.z.shape[1]:
+        if a.shape[1] != self.m:
             self._allocate(a.shape[1])
         self.x = a
-        affine(self.w, a, self.b, self.ones, out=self.z)
-        return self.activation(self.z, out=self.a)
+        affine(self.w, a, self.b, self.ones, self.z)
+        return self.activation(self.z, self.a)
 
     def error(self, nabla_a: Array) -> Array:
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
 
     def propagate(self, delta: Array) -> Array:
-        return transposed_product(self.w, delta, out=self.nabla_x)
+        return transposed_product(self.w, delta, self.nabla_x)
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         nabla_b: Array = delta.sum(axis=1, keepdims=True)  # BP3
@@ -97,8 +99,11 @@ class Dense:
     def update(self, delta: Array, step: Step) -> None:
         if step.mu and self.v_w is None:
             self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
-        descend(self.b, self.v_b, delta, self.ones, step.alpha, step.mu)
-        descend(self.w, self.v_w, delta, self.x, step.alpha, step.mu, step.decay, step.l1)
+        if self.scratch is None and (step.l1 or step.mu):
+            self.scratch = np.empty_like(self.w)
+        alpha, mu = step.alpha, step.mu
+        descend(self.b, self.v_b, delta, self.ones, alpha, mu)
+        descend(self.w, self.v_w, delta, self.x, alpha, mu, step.decay, step.l1, self.scratch)
 
     def __repr__(self) -> str:
         return f"Dense({self.n_out}, {self.activation})"

@@ -80,14 +80,21 @@ class Task:
 
 
 def nndl_sgd(
-    task: Task, eta: float = ETA, lmbda: float = 0.0, lmbda_l1: float = 0.0, mu: float = 0.0
+    task: Task,
+    eta: float = ETA,
+    lmbda: float = 0.0,
+    lmbda_l1: float = 0.0,
+    mu: float = 0.0,
+    raw: bool = False,
 ) -> Contestant:
-    """Train by Network.sgd, with the regularisation and momentum asked for."""
+    """Train by Network.sgd, as asked for; with raw pixels, which are divided batch by batch."""
     net = _network(task)
     orders = task.orders()
+    images, labels = task.training
+    pixels = (images * 256).astype(np.uint8) if raw else images
     yield None
     for _ in net.sgd(
-        task.training,
+        Dataset(pixels, labels),
         sys.maxsize,
         BATCH,
         eta,
@@ -319,6 +326,7 @@ def jax_scan(task: Task) -> Contestant:
 CONTESTANTS: dict[str, tuple[Callable[[Task], Contestant], str]] = {  # name: (how, library)
     "floor: the two large products alone": (floor, ""),
     "nndl": (nndl_sgd, ""),
+    "nndl, raw pixels": (partial(nndl_sgd, raw=True), ""),
     "nndl, L2": (partial(nndl_sgd, lmbda=5.0), ""),
     "nndl, L1": (partial(nndl_sgd, lmbda_l1=5.0), ""),
     "nndl, momentum": (partial(nndl_sgd, eta=ETA / 2, mu=0.5), ""),

@@ -1,6 +1,7 @@
 """The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy."""
 
 from nndl.checks import gradient_check
+from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, load_folder, load_mnist, synthetic_digits
 from nndl.functions import identity, relu, scaled_tanh, sigmoid, softmax, tanh
@@ -12,11 +13,13 @@ from nndl.training import History, Settings, train
 __version__ = "0.1.0"
 
 __all__ = [
+    "Conv",
     "Dataset",
     "Dense",
     "DivergedError",
     "Dropout",
     "History",
+    "MaxPool",
     "Network",
     "Settings",
     "accuracy",

@@ -16,7 +16,15 @@ from threadpoolctl import ThreadpoolController
 
 from nndl.functions import Array
 
-__all__ = ["affine", "columns", "descend", "one_thread", "transposed_product"]
+__all__ = [
+    "add_bias",
+    "affine",
+    "columns",
+    "descend",
+    "one_thread",
+    "product",
+    "transposed_product",
+]
 
 _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which takes less time to ask for than the dtype
 
@@ -41,6 +49,17 @@ def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
     gemm(1.0, w.T, a, 0.0, out, 1, 0, 1)
     gemm(1.0, b, ones, 1.0, out, 0, 0, 1)
     return out
+
+
+def product(w: Array, a: Array, out: Array) -> Array:
+    """Compute w @ a, shape (n_out, m), into ``out`` (from `columns`) and return it."""
+    _GEMM[out.itemsize](1.0, w.T, a, 0.0, out, 1, 0, 1)
+    return out
+
+
+def add_bias(z: Array, b: Array, ones: Array) -> None:
+    """Compute z <- z + b in place, for z (n_out, m) with contiguous columns and ones (1, m)."""
+    _GEMM[z.itemsize](1.0, b, ones, 1.0, z, 0, 0, 1)
 
 
 def transposed_product(w: Array, delta: Array, out: Array) -> Array:

@@ -13,9 +13,11 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nndl.blas import descend
 from nndl.functions import Array
+from nndl.initialisers import Initialiser
 
-__all__ = ["Dropout", "Layer", "Step"]
+__all__ = ["Dropout", "Layer", "Learning", "Step"]
 
 
 class Step:
@@ -95,6 +97,42 @@ class Layer(Protocol):
 
     def update(self, delta: Array, step: Step) -> None:
         """Take a step of gradient descent, in place."""
+
+
+class Learning:
+    """Weights and biases, and how they move."""
+
+    w: Array
+    b: Array
+    v_w: Array | None  # velocities, from the first step with momentum on
+    v_b: Array | None
+    _scratch: Array | None
+
+    def draw(
+        self,
+        init: Initialiser,
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+        dtype: DTypeLike,
+        fan: tuple[int, int] | None = None,
+    ) -> None:
+        """Start from weights of the given shape; see `Initialiser.draw`."""
+        self.w, self.b = init.draw(shape, rng, dtype, fan)
+        self.rest()
+
+    def rest(self) -> None:
+        """Let the velocities start from 0."""
+        self.v_w = self.v_b = self._scratch = None
+
+    def descend(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
+        """Move the weights by BP4 for delta and inputs x, the biases by BP3 for delta_b."""
+        if step.mu and self.v_w is None:
+            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
+        if self._scratch is None and (step.l1 or step.mu):
+            self._scratch = np.empty_like(self.w)
+        alpha, mu = step.alpha, step.mu
+        descend(self.b, self.v_b, delta_b, ones, alpha, mu)
+        descend(self.w, self.v_w, delta, x, alpha, mu, step.decay, step.l1, self._scratch)
 
 
 class Dropout:

@@ -15,14 +15,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nndl.blas import affine, columns, descend, one_thread, transposed_product
+from nndl.blas import affine, columns, one_thread, transposed_product
 from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.data.batches import Transform, mini_batches
 from nndl.data.dataset import Dataset
 from nndl.door import as_columns, as_targets, check_dataset, rows_as_columns
 from nndl.functions import Activation, Array, sigmoid, softmax
 from nndl.initialisers import Initialiser, default
-from nndl.layers import Dropout, Layer, Step
+from nndl.layers import Dropout, Layer, Learning, Step
 from nndl.streams import Rng, Streams, generator
 
 __all__ = ["Dense", "DivergedError", "Network"]
@@ -32,7 +32,7 @@ class DivergedError(ArithmeticError):
     """Training reached parameters or costs that are no longer finite."""
 
 
-class Dense:
+class Dense(Learning):
     """A fully connected layer of n_out neurons: a = sigma(w a_in + b).
 
     Attributes
@@ -55,10 +55,7 @@ class Dense:
     def build(
         self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
     ) -> tuple[int, ...]:
-        self.w, self.b = self.init.draw((self.n_out, prod(shape)), rng, dtype)
-        self.v_w: Array | None = None
-        self.v_b: Array | None = None
-        self.scratch: Array | None = None
+        self.draw(self.init, (self.n_out, prod(shape)), rng, dtype)
         self._allocate(0)
         return (self.n_out,)
 
@@ -97,13 +94,7 @@ class Dense:
         return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
-        if step.mu and self.v_w is None:
-            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
-        if self.scratch is None and (step.l1 or step.mu):
-            self.scratch = np.empty_like(self.w)
-        alpha, mu = step.alpha, step.mu
-        descend(self.b, self.v_b, delta, self.ones, alpha, mu)
-        descend(self.w, self.v_w, delta, self.x, alpha, mu, step.decay, step.l1, self.scratch)
+        self.descend(delta, self.x, delta, self.ones, step)
 
     def __repr__(self) -> str:
         return f"Dense({self.n_out}, {self.activation})"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl.containers import Arrays, Reader, check, dumps, opened, write
+from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, cross_entropy, quadratic
 from nndl.files import write_text
 from nndl.functions import ACTIVATIONS, Array, sigmoid
@@ -237,7 +238,7 @@ def _build(record: dict[str, Any], stored: Arrays) -> Network:
 # What a description may hold.
 
 _WHOLE, _COUNT = range(1, 2**31), range(2**31)
-_LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout}
+_LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "conv": Conv, "max-pool": MaxPool}
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "dense": {
         "n_out": _WHOLE,
@@ -245,6 +246,14 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "init": (frozenset(INITIALISERS),),
     },
     "dropout": {"p": float},
+    "conv": {
+        "maps": _WHOLE,
+        "size": _WHOLE,
+        "activation": frozenset(ACTIVATIONS),
+        "pool": _WHOLE,
+        "init": (frozenset(INITIALISERS),),
+    },
+    "max-pool": {"size": _WHOLE},
 }
 _COUNTERS = {
     "eta": float,

@@ -29,9 +29,9 @@ from nndl.door import check_dataset
 from nndl.environment import environment
 from nndl.files import write_text
 from nndl.functions import Array
-from nndl.layers import Step
+from nndl.layers import Learning, Step
 from nndl.metrics import evaluate
-from nndl.network import Dense, DivergedError, Network
+from nndl.network import DivergedError, Network
 from nndl.streams import Rng, Streams
 
 __all__ = ["History", "Settings", "State", "train"]
@@ -278,8 +278,8 @@ def train(
         except DivergedError as error:
             _restore(net, last)
             for layer in net.layers:  # velocities that are not finite would spoil every later step
-                if isinstance(layer, Dense):
-                    layer.v_w = layer.v_b = None
+                if isinstance(layer, Learning):
+                    layer.rest()
             history.ended = str(error)
             raise
     if settings.keeps_best and state.best_parameters:

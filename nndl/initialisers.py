@@ -10,7 +10,17 @@ from numpy.typing import DTypeLike
 
 from nndl.functions import Array
 
-__all__ = ["INITIALISERS", "Initialiser", "default", "glorot", "he", "large", "lecun", "zeros"]
+__all__ = [
+    "INITIALISERS",
+    "Initialiser",
+    "default",
+    "glorot",
+    "he",
+    "large",
+    "lecun",
+    "network3",
+    "zeros",
+]
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,13 @@ glorot = Initialiser("glorot", lambda n_in, n_out: (2 / (n_in + n_out)) ** 0.5, 
 he = Initialiser("he", lambda n_in, n_out: (2 / n_in) ** 0.5, 0.0)
 """He et al. 2015, equation (10), for rectified linear units; biases 0."""
 
+network3 = Initialiser("network3", lambda n_in, n_out: n_out**-0.5, 1.0)
+"""The book's program of chapter 6: weights N(0, 1/n_out), which its author later called a slip for
+n_in; biases N(0, 1)."""
+
 zeros = Initialiser("zeros", lambda n_in, n_out: 0.0, 0.0)
 """All 0, for an output layer only: hidden neurons that start alike stay alike."""
 
 INITIALISERS: dict[str, Initialiser] = {
-    i.name: i for i in (large, default, lecun, glorot, he, zeros)
+    i.name: i for i in (large, default, lecun, glorot, he, network3, zeros)
 }

@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
         choices=[*EXPERIMENTS, []],
         help="names from list; all of them where none is given",
     )
-    sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5), default=[])
+    sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5, 6), default=[])
     sub.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
     sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
     sub.set_defaults(command=run)

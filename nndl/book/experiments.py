@@ -6,24 +6,29 @@ record names are those of docs/book.md. Accuracies are in percent here, since th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from nndl.blas import one_thread
+from nndl.conv import Conv
 from nndl.costs import Cost, cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, ElasticDistortion, RandomAffine, load_mnist, shifted_fivefold
 from nndl.data.batches import Transform
 from nndl.environment import environment
-from nndl.functions import Activation, relu, sigmoid
-from nndl.initialisers import Initialiser, default, he, large
-from nndl.metrics import evaluate
-from nndl.network import DivergedError, Network
+from nndl.functions import Activation, relu, sigmoid, softmax, tanh
+from nndl.initialisers import Initialiser, default, he, large, network3, zeros
+from nndl.layers import Dropout, Layer
+from nndl.metrics import evaluate, mistakes
+from nndl.network import Dense, DivergedError, Network
+from nndl.storage import load_checkpoint, read_about, save_checkpoint
 from nndl.streams import generator
-from nndl.training import History, Settings, train
+from nndl.training import History, Settings, State, train
 
 __all__ = ["EXPERIMENTS", "Experiment", "Reading", "run_seed"]
 
@@ -60,11 +65,16 @@ class Reading:
         elif self.statistic == "last":
             value = series[-1]
         elif self.statistic == "at best validation":
-            validation = result["epochs"]["validation_accuracy"]
-            value = series[validation.index(max(validation))] if len(series) > 1 else series[0]
+            value = series[best_epoch(result)] if len(series) > 1 else series[0]
         else:
             value = series[int(self.statistic.removeprefix("epoch "))]
         return 100 * value if self.quantity.endswith("accuracy") else float(value)
+
+
+def best_epoch(result: Result) -> int:
+    """Return the first epoch with the best validation accuracy."""
+    validation: list[float] = result["epochs"]["validation_accuracy"]
+    return validation.index(max(validation))
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Experiment:
 
     title: str
     section: str
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # of the layers of neurons; empty where `layers` makes them
     settings: Settings
     readings: tuple[Reading, ...]
     cost: Cost = cross_entropy
@@ -88,6 +98,8 @@ class Experiment:
     monitor: tuple[str, ...] = ()  # sets besides validation that are measured in every epoch
     every_epoch: bool = True  # else measured at the end only
     norms: bool = False  # chapter 5: norms of the bias gradients before every epoch
+    layers: Callable[[], list[Layer]] | None = None  # chapter 6
+    reshuffle: bool = True  # else the order of the first epoch is that of all
     seeds: int = 5
     notes: tuple[int, ...] = ()  # numbers of the remarks in results/README.md
 
@@ -118,6 +130,17 @@ CHAPTER_5 = replace(
     settings=Settings(eta=0.1, lmbda=5.0),
     init=default,
     monitor=(),
+)
+CHAPTER_6 = replace(
+    CHAPTER_1,
+    section="6, Convolutional neural networks in practice",
+    sizes=(),
+    settings=Settings(epochs=60, eta=0.1),  # lambda: see note 12
+    cost=log_likelihood,
+    monitor=(),
+    reshuffle=False,
+    seeds=3,
+    notes=(12,),
 )
 OURS = replace(CHAPTER_3, settings=Settings(eta=0.5, lmbda=5.0), init=default, monitor=())
 SIMARD = replace(
@@ -419,16 +442,93 @@ def _chapter_5() -> dict[str, Experiment]:
     return table
 
 
+def _network3(
+    maps: tuple[int, ...] = (),
+    neurons: tuple[int, ...] = (),
+    activation: Activation = sigmoid,
+    dropout: float = 0.0,
+    init: Initialiser = network3,
+) -> list[Layer]:
+    """Return layers as the book's network3 builds them: dropout is on the way into a layer."""
+    layers: list[Layer] = [Conv(n, 5, activation, pool=2, init=init) for n in maps]
+    for n in neurons:
+        layers += [Dropout(dropout)] * (dropout > 0) + [Dense(n, activation, init)]
+    return [*layers, *[Dropout(dropout)] * (dropout > 0), Dense(10, softmax, zeros)]
+
+
+def _chapter_6() -> dict[str, Experiment]:
+    def test(book: float | None = None) -> tuple[Reading, ...]:
+        return (
+            Reading("test_accuracy", "at best validation", book, best_of=3 if book else None),
+            Reading("validation_accuracy"),
+        )
+
+    def e(title: str, book: float | None, make: Callable[..., list[Layer]]) -> Experiment:
+        return replace(CHAPTER_6, title=title, readings=test(book), layers=make)
+
+    two = partial(_network3, (20, 40), (100,))
+    rectified = replace(CHAPTER_6, settings=Settings(epochs=60, eta=0.03, lmbda=1.0))
+    fivefold = replace(rectified, fivefold=True, seeds=1)
+    table = {
+        "c6-shallow": e("100 hidden neurons", 97.80, partial(_network3, (), (100,))),
+        "c6-basic-conv": e("20 maps, 100 neurons", 98.78, partial(_network3, (20,), (100,))),
+        "c6-ex-omit-fc": e("20 maps, no dense hidden layer", None, partial(_network3, (20,))),
+        "c6-dbl-conv": e("20 and 40 maps, 100 neurons", 99.06, two),
+        "c6-prob-tanh": e("20 and 40 maps, 100 neurons, tanh", None, partial(two, activation=tanh)),
+        "c6-relu": replace(
+            rectified,
+            title="20 and 40 maps, 100 neurons, rectified, lambda 0.1",
+            readings=test(99.23),
+            layers=partial(two, activation=relu),
+        ),
+    }
+    for neurons, book in (
+        ((100,), 99.37),
+        ((300,), 99.46),
+        ((1000,), 99.43),
+        ((100, 100), 99.43),
+        ((300, 300), 99.48),
+        ((1000, 1000), 99.47),
+    ):
+        name = "expanded" if len(neurons) == 1 else "2fc"
+        table[f"c6-{name}-{neurons[0]}"] = replace(
+            fivefold,
+            title=f"20 and 40 maps, {' and '.join(map(str, neurons))} neurons, fivefold data",
+            readings=test(book),
+            layers=partial(_network3, (20, 40), neurons, relu),
+        )
+    for n in (1000, 300):
+        table[f"c6-dropout{'' if n == 1000 else '-300'}"] = replace(
+            fivefold,
+            title=f"20 and 40 maps, {n} and {n} neurons, dropout, fivefold data",
+            settings=Settings(epochs=40, eta=0.03),
+            readings=test(99.60 if n == 1000 else None),
+            layers=partial(_network3, (20, 40), (n, n), relu, 0.5),
+            seeds=5 if n == 1000 else 1,
+        )
+    for lmbda in (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0):
+        table[f"c6-omitted-reg-dbl-conv-{lmbda:g}"] = replace(
+            CHAPTER_6,
+            title=f"20 and 40 maps, 100 neurons, lambda {lmbda:g}",
+            settings=Settings(epochs=60, eta=0.1, lmbda=10 * lmbda),
+            readings=test(),
+            layers=two,
+            seeds=1,
+        )
+    return table
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     **_chapter_1(),
     **_chapter_3(),
     **_own_rows(),
     **_simard(),
     **_chapter_5(),
+    **_chapter_6(),
 }
 
 
-def run_seed(name: str, seed: int) -> Result:
+def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
     """Run an experiment once and return what happened, as plain JSON.
 
     Parameters
@@ -437,6 +537,9 @@ def run_seed(name: str, seed: int) -> Result:
         A key of `EXPERIMENTS`.
     seed : int
         From which initial weights and training draw, in two streams.
+    checkpoint : str, optional
+        A file from which a run of chapter 6 goes on if it is there, and which it writes after
+        every epoch.
 
     Returns
     -------
@@ -447,13 +550,14 @@ def run_seed(name: str, seed: int) -> Result:
     e = EXPERIMENTS[name]
     init_rng, training_rng = generator(seed).spawn(2)
     net = Network(
-        e.sizes,
+        e.layers() if e.layers else e.sizes,
         cost=e.cost,
         activation=e.activation,
         output=e.output,
         init=e.init,
         dropout=e.dropout,
         rng=init_rng,
+        input_shape=(1, 28, 28) if e.layers else None,
     )
     training, validation, test = _mnist()
     training = _fivefold() if e.fivefold else training[: e.training_size]
@@ -462,6 +566,8 @@ def run_seed(name: str, seed: int) -> Result:
     if e.norms:
         epochs = _gradient_norms(net, training, e.settings)
         final: dict[str, Any] = {}
+    elif e.layers:
+        net, epochs, final = _as_network3(e, net, training_rng, checkpoint)
     else:
         sets = {"training": training, "test": test}
         history = _train_or_diverge(
@@ -486,9 +592,59 @@ def run_seed(name: str, seed: int) -> Result:
         "settings": asdict(e.settings),
         "epochs": {key: [_short(value) for value in series] for key, series in epochs.items()},
         "final": final,
-        "seconds": round(perf_counter() - start, 1),
+        "seconds": round(final.pop("seconds", perf_counter() - start), 1),
         "environment": environment(),
     }
+
+
+def _as_network3(
+    e: Experiment, net: Network, rng: np.random.Generator, checkpoint: str | None
+) -> tuple[Network, dict[str, list[float]], dict[str, Any]]:
+    """Train as network3 does: the test set is read when validation has not been better.
+
+    Besides the test accuracy at the last of the best epochs, the mistakes of the network as it
+    ends are returned, [index, answer], for the ensemble; and the filters of the first layer.
+    """
+    _, validation, test = _mnist()
+    training = _fivefold() if e.fivefold else _mnist()[0]
+    # The author shuffles the fivefold set once, when it is written.
+    fixed = rng.permutation(len(training)) if e.fivefold else np.arange(len(training))
+    state, start = State.start(e.settings, rng), perf_counter()
+    about: dict[str, Any] = {"test_accuracy": 0.0, "seconds": 0.0}
+    if checkpoint and Path(checkpoint).exists():
+        net, state, _ = load_checkpoint(checkpoint)
+        about = read_about(checkpoint)
+    before = about["seconds"]
+
+    def after_epoch(net: Network, state: State) -> None:
+        correct = state.history["validation_correct"]
+        if correct[-1] >= max(correct):
+            with one_thread():
+                about["test_accuracy"] = evaluate(net, test).accuracy
+        about["seconds"] = before + perf_counter() - start
+        if checkpoint:
+            save_checkpoint(checkpoint, net, state, e.settings, **about)
+
+    history = train(
+        net,
+        training,
+        e.settings,
+        validation=validation,
+        order=None if e.reshuffle else lambda n: fixed,
+        after_epoch=after_epoch,
+        state=state,
+    )
+    with one_thread():
+        wrong = mistakes(net, test)
+        last = evaluate(net, test)
+    final = about | {
+        "last_test_accuracy": last.accuracy,
+        "mistakes": np.stack([wrong.index, wrong.given], axis=1).tolist(),
+        "epochs": len(history),
+    }
+    if isinstance(first := net.layers[0], Conv):
+        final["filters"] = [[_short(w) for w in row] for row in first.w.astype(float).tolist()]
+    return net, history.epochs, final
 
 
 def _train_or_diverge(net: Network, training: Dataset, settings: Settings, **more: Any) -> History:

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import Any
 
 from nndl.book.experiments import EXPERIMENTS, Result, run_seed
 from nndl.files import write_text
@@ -131,7 +132,7 @@ def _collect(
     folder: Path, pool: Executor, jobs: list[Job], report: Callable[[str], None]
 ) -> list[str]:
     """Write the results of jobs as they end; return a line for each that failed."""
-    futures = {pool.submit(run_seed, *job): job for job in jobs}
+    futures = {pool.submit(run_seed, *job, _checkpoint(folder, *job)): job for job in jobs}
     failures = []
     try:
         for done, future in enumerate(as_completed(futures), start=1):
@@ -145,6 +146,8 @@ def _collect(
                 continue
             result = future.result()
             save(folder, result)
+            if unfinished := _checkpoint(folder, name, seed):
+                Path(unfinished).unlink(missing_ok=True)
             values = ", ".join(
                 f"{r.quantity} {r.statistic} {r.of(result):.4g}" for r in EXPERIMENTS[name].readings
             )
@@ -156,11 +159,25 @@ def _collect(
     return failures
 
 
+def _checkpoint(folder: Path, name: str, seed: int) -> str | None:
+    """Return the file from which a run of chapter 6, which is long, goes on: in results/runs."""
+    if EXPERIMENTS[name].layers is None:
+        return None
+    place = folder.parent / "runs" / "book"
+    os.makedirs(place, exist_ok=True)
+    return str(place / f"{name}-seed-{seed}.npz")
+
+
 def save(folder: Path, result: Result) -> None:
     """Write a result: a line for each list, so that differences can be read."""
     path = result_path(folder, result["experiment"], result["seed"])
     os.makedirs(path.parent, exist_ok=True)
-    lines = [f'  "{key}": {json.dumps(series)}' for key, series in result["epochs"].items()]
-    head = {key: value for key, value in result.items() if key != "epochs"}
-    text = json.dumps(head, indent=1)[:-2]
-    write_text(path, text + ',\n "epochs": {\n' + ",\n".join(lines) + "\n }\n}\n")
+    write_text(path, _lines(result) + "\n")
+
+
+def _lines(value: Any, indent: str = "") -> str:
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    inside = indent + " "
+    items = [f"{inside}{json.dumps(key)}: {_lines(v, inside)}" for key, v in value.items()]
+    return "{\n" + ",\n".join(items) + f"\n{indent}}}"

@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 from nndl.functions import Array
 
 __all__ = [
+    "accumulate",
     "add_bias",
     "affine",
     "columns",
@@ -68,6 +69,22 @@ def transposed_product(w: Array, delta: Array, out: Array) -> Array:
     return out
 
 
+def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
+    """Compute w <- beta w + alpha delta @ a.T in place, in one gemm: BP4, decay and step at once.
+
+    Raises
+    ------
+    RuntimeError
+        If the layout or dtype of w makes BLAS work on a copy of it.
+    """
+    c = w.T  # Fortran's order, in which BLAS can write
+    if _GEMM.get(w.itemsize, dgemm)(alpha, a, delta, beta, c, 0, 1, 1) is not c:
+        raise RuntimeError(
+            f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
+            f"with strides {w.strides}; change them by weights[l][...] = values"
+        )
+
+
 def descend(
     w: Array,
     v: Array | None,
@@ -105,26 +122,24 @@ def descend(
     Raises
     ------
     RuntimeError
-        If the layout or dtype of w makes BLAS work on a copy of it.
+        As `accumulate`.
     """
     shrink = None
     if l1:
         # l1 sgn(w), three times faster than numpy.sign and equal to it for 0 and all |w| > 1e-30.
         shrink = np.multiply(w, 2.0**100, out=scratch)
         np.clip(shrink, -l1, l1, out=shrink)
-    moved, kept = (w, 1 - decay) if v is None else (v, mu)
-    c = moved.T  # Fortran's order, in which BLAS can write
-    if _GEMM.get(moved.itemsize, dgemm)(alpha, a, delta, kept, c, 0, 1, 1) is not c:
-        raise RuntimeError(
-            f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
-            f"with strides {w.strides}; change them by weights[l][...] = values"
-        )
+    if v is None:
+        accumulate(w, delta, a, alpha, 1 - decay)
+        if shrink is not None:
+            w -= shrink
+        return
+    accumulate(v, delta, a, alpha, mu)
     if shrink is not None:
-        moved -= shrink
-    if v is not None:
-        if decay:
-            v -= np.multiply(w, decay, out=scratch)
-        w += v
+        v -= shrink
+    if decay:
+        v -= np.multiply(w, decay, out=scratch)
+    w += v
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nndl.blas import descend
+from nndl.blas import accumulate, descend
 from nndl.functions import Array
 from nndl.initialisers import Initialiser
 
@@ -126,11 +126,15 @@ class Learning:
 
     def descend(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
         """Move the weights by BP4 for delta and inputs x, the biases by BP3 for delta_b."""
-        if step.mu and self.v_w is None:
-            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
-        if self._scratch is None and (step.l1 or step.mu):
-            self._scratch = np.empty_like(self.w)
         alpha, mu = step.alpha, step.mu
+        if not (mu or step.l1 or self.v_w is not None):
+            accumulate(self.b, delta_b, ones, alpha, 1.0)
+            accumulate(self.w, delta, x, alpha, 1 - step.decay)
+            return
+        if mu and self.v_w is None:
+            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
+        if self._scratch is None:
+            self._scratch = np.empty_like(self.w)
         descend(self.b, self.v_b, delta_b, ones, alpha, mu)
         descend(self.w, self.v_w, delta, x, alpha, mu, step.decay, step.l1, self._scratch)
 

@@ -6,11 +6,13 @@ A ```python block is run; a ```text block right after it is what it prints. `tol
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import shlex
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -288,3 +290,31 @@ def test_every_script_that_readme_runs_is_there_and_knows_its_flags() -> None:
         flags = {word.partition("=")[0] for word in words if word.startswith("-")}
         unknown = flags - set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", known))
         assert not unknown, f"README gives {script} the flags {sorted(unknown)}"
+
+
+def lines_of_code(path: Path) -> int:
+    """Count the lines that hold code: no comments, no docstrings, no empty lines."""
+    source = path.read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    used = {
+        line
+        for token in tokens
+        if token.type not in empty | {tokenize.ENDMARKER}
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            used -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(used)
+
+
+def test_the_table_of_sizes_is_right() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\[.*\)): .* \| ([\d,]+) \|$", readme, re.MULTILINE)
+    assert len(rows) == 5
+    for names, promised in rows:
+        paths = [ROOT / path for path in re.findall(r"\((.*?)\)", names)]
+        files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*.py"))]
+        lines = sum(map(lines_of_code, files))
+        assert lines == pytest.approx(int(promised.replace(",", "")), rel=0.05), names

@@ -85,6 +85,7 @@ def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
         "lecun": 300**-0.5,
         "glorot": (2 / 500) ** 0.5,
         "he": (2 / 300) ** 0.5,
+        "network3": 200**-0.5,
         "zeros": 0,
     }[init.name]
     w, b = init.draw((n_out, n_in), rng, np.float32)
@@ -92,7 +93,7 @@ def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
     assert w.dtype == b.dtype == np.float32
     assert w.std() == pytest.approx(w_sd, rel=0.02)
     assert abs(w.mean()) <= 5 * w_sd / 60_000**0.5
-    assert b.std() == pytest.approx(1 if init.name in ("large", "default") else 0, abs=0.2)
+    assert b.std() == pytest.approx(float(init.name in ("large", "default", "network3")), abs=0.2)
 
 
 # Dropout.

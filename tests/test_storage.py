@@ -21,10 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nndl.costs import COSTS, cross_entropy, quadratic
+from nndl.conv import Conv, MaxPool
+from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
 from nndl.data.dataset import Dataset
-from nndl.functions import ACTIVATIONS, relu, sigmoid, softmax
-from nndl.initialisers import INITIALISERS, Initialiser, default
+from nndl.functions import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
+from nndl.initialisers import INITIALISERS, Initialiser, default, he
 from nndl.layers import Dropout
 from nndl.network import Dense, Network
 from nndl.storage import load, load_checkpoint, read_about, save, save_checkpoint
@@ -77,13 +78,52 @@ def test_a_network_comes_back_to_the_last_bit(tmp_path: Path, ending: str, dtype
                 assert np.array_equal(net(x), back(x))
 
 
+def convolutional(dtype: str = "float32") -> Network:
+    """Return a network with a layer of every kind, for pictures of 12 x 12."""
+    layers = [Conv(3, 5, relu, pool=2, init=he), Dropout(0.2), Conv(2, 1, tanh), MaxPool(2)]
+    layers += [Dense(5), Dropout(0.5), Dense(3, softmax)]
+    return Network(layers, cost=log_likelihood, input_shape=(1, 12, 12), dtype=dtype, rng=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_loaded_network_learns_as_the_one_that_was_saved(tmp_path: Path, ending: str) -> None:
-    net = Network([6, 4, 3], dropout=0.5, rng=0)
+def test_a_convolutional_network_comes_back_to_the_last_bit(
+    tmp_path: Path, ending: str, dtype: str
+) -> None:
+    net = convolutional(dtype)
+    save(net, tmp_path / f"net{ending}")
+    back = load(tmp_path / f"net{ending}")
+    assert same(net, back)
+    assert [layer.init for layer in back.layers[::2]] == [he, default, default, default]
+    x = np.random.default_rng(1).random((144, 70))
+    assert np.array_equal(net(x), back(x))
+    assert np.array_equal(net.layers[0].filters, back.layers[0].filters)
+
+
+@pytest.mark.parametrize("f", [f for f in ACTIVATIONS.values() if f is not softmax], ids=repr)
+def test_every_activation_of_a_convolution_comes_back(tmp_path: Path, f: Activation) -> None:
+    net = Network([Conv(2, 3, f), Dense(2)], input_shape=(2, 4, 5), rng=0)
+    save(net, tmp_path / "net.npz")
+    assert same(load(tmp_path / "net.npz"), net)
+
+
+def test_numpy_s_whole_numbers_are_written_as_whole_numbers(tmp_path: Path) -> None:
+    layers = [Conv(np.int64(2), np.int8(3), pool=np.int64(2)), MaxPool(np.int32(2)), Dense(2)]
+    net = Network(layers, input_shape=(np.int64(1), 6, 6), rng=0)
+    save(net, tmp_path / "net.npz")
+    assert same(load(tmp_path / "net.npz"), net)
+
+
+@pytest.mark.parametrize("make", [lambda: Network([6, 4, 3], dropout=0.5, rng=0), convolutional])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_loaded_network_learns_as_the_one_that_was_saved(
+    tmp_path: Path, ending: str, make: Callable[[], Network]
+) -> None:
+    net = make()
     save(net, tmp_path / f"net{ending}")
     back = load(tmp_path / f"net{ending}")
     for n in (net, back):
-        train(n, digits(40, 6), Settings(epochs=2, mu=0.5, lmbda=0.1), rng=0)
+        train(n, digits(40, net.n_in), Settings(epochs=2, mu=0.5, lmbda=0.1), rng=0)
     assert same(net, back)
 
 
@@ -218,6 +258,8 @@ def test_network2_files_hold_every_bit(tmp_path: Path, name: str) -> None:
         Network([3, 2, 2], activation=relu),
         Network([Dense(2, softmax)], input_shape=3),
         Network([3, 2], cost=COSTS["log-likelihood"], output=sigmoid),
+        Network([Conv(2, 1), Dense(2)], input_shape=(1, 2, 2)),
+        Network([MaxPool(2), Dense(2)], input_shape=(1, 2, 2)),
     ],
 )
 def test_network2_cannot_hold_other_networks(tmp_path: Path, net: Network) -> None:
@@ -420,6 +462,65 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(
     refused(load, path, reason)
     pack(path, content, zipfile.ZIP_DEFLATED)
     refused(load, path, "cannot be loaded: ")
+
+
+def layer(i: int, **change: Any) -> Callable[[dict[str, bytes]], None]:
+    """Return a change of a layer in the description."""
+    return lambda content: described(content, lambda record: record["layers"][i].update(change))
+
+
+def shape(*sides: int) -> Callable[[dict[str, bytes]], None]:
+    return lambda content: described(content, lambda record: record.update(input_shape=sides))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        # arrays: 3 maps of 5 x 5, then 2 of 1 x 1, pooled to 4 numbers each
+        (put(W, npy(np.zeros((3, 26), "<f4"))), "layers.0.w.npy must be <f4 of shape (3, 25), in"),
+        (put(W, npy(np.zeros((3, 1, 5, 5), "<f4"))), "layers.0.w.npy must be <f4 of shape (3, 25)"),
+        (put(W, npy(np.zeros((25, 3), "<f4").T)), "layers.0.w.npy must be <f4 of shape (3, 25)"),
+        (put(B, npy(np.zeros(3, "<f4"))), "layers.0.b.npy must be <f4 of shape (3, 1)"),
+        (put(W, npy(np.full((3, 25), np.inf, "<f4"))), "layers.0.w.npy holds NaN or infinity"),
+        (lambda c: c.pop(W.replace("0", "2")), "missing are ['layers.2.w'], unknown are []"),
+        (put("layers.3.w.npy", npy(GOOD)), "missing are [], unknown are ['layers.3.w']"),
+        # the description against the arrays
+        (layer(0, maps=4), "layers.0.w.npy must be <f4 of shape (4, 25)"),
+        (layer(0, maps=2**31 - 1), "must be <f4 of shape (2147483647, 25)"),
+        (layer(0, size=3), "layers.0.w.npy must be <f4 of shape (3, 9)"),
+        (layer(0, pool=1), "layers.4.w.npy must be <f4 of shape (5, 32)"),
+        (layer(3, size=1), "layers.4.w.npy must be <f4 of shape (5, 32)"),
+        (shape(2, 12, 12), "layers.0.w.npy must be <f4 of shape (3, 50)"),
+        (shape(1, 12, 16), "layers.4.w.npy must be <f4 of shape (5, 12)"),
+        (
+            shape(1, 2**31 - 8, 2**31 - 8),
+            f"layers.4.w.npy must be <f4 of shape (5, {2 * (2**29 - 3) ** 2})",
+        ),
+        # the description against itself
+        (shape(144), "needs pictures (maps, height, width)"),
+        (shape(1, 4, 12), "Conv(3, 5x5, relu, pool 2) is larger than its pictures of 4 x 12"),
+        (layer(0, size=2**31 - 1), "is larger than its pictures of 12 x 12"),
+        (layer(0, pool=3), "3 must divide both sides"),
+        (layer(3, size=2**31 - 1), "MaxPool(2147483647) cannot pool maps of 4 x 4"),
+        (layer(0, activation="softmax"), "softmax is for the last layer"),
+        (layer(0, maps=0), "layers[0].maps must be a whole number from 1"),
+        (layer(0, size=5.0), "layers[0].size must be a whole number from 1"),
+        (layer(0, pool=True), "layers[0].pool must be a whole number from 1"),
+        (layer(3, size="2"), "layers[3].size must be a whole number from 1"),
+        (layer(0, init="os"), "layers[0].init must be "),
+        (layer(0, stride=1), "layers[0] must have the keys kind, maps, size, activation, pool"),
+        (layer(3, init=None), "layers[3] must have the keys kind, size"),
+        (layer(0, kind="max-pool"), "layers[0] must have the keys kind, size"),
+    ],
+)
+def test_a_convolutional_network_is_not_believed_either(
+    tmp_path: Path, change: Callable[[dict[str, bytes]], Any], reason: str
+) -> None:
+    path = tmp_path / "net.npz"
+    save(convolutional(), path)
+    content = members(path)
+    change(content)
+    refused(load, pack(path, content), reason)
 
 
 def archive(path: Path, name: str = W, **attributes: int) -> bytes:
@@ -625,6 +726,44 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(
         assert outcome(back, go(back, found, state=state)) == outcome(net, history)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_convolutional_run_goes_on_as_if_it_had_never_stopped(
+    tmp_path: Path, ending: str
+) -> None:
+    path, options = (
+        tmp_path / f"checkpoint{ending}",
+        Settings(epochs=3, eta=0.1, mu=0.5, patience=3),
+    )
+
+    def keep(net: Network, state: State) -> None:
+        if len(state.history) == 1:
+            save_checkpoint(path, net, state, options)
+
+    data, net = digits(50, 144), convolutional()
+    history = train(net, data, options, validation=data, rng=5, after_epoch=keep)
+    back, state, found = load_checkpoint(path)
+    for layer in (back.layers[0], back.layers[2]):
+        assert layer.v_w.any()
+        assert layer.v_w.shape == layer.w.shape
+    again = train(back, data, found, validation=data, state=state)
+    assert outcome(back, again) == outcome(net, history)
+
+
+def test_velocities_of_another_shape_are_refused(tmp_path: Path) -> None:
+    path, options = tmp_path / "checkpoint.npz", Settings(epochs=1, eta=0.1, mu=0.5)
+    data, net = digits(50, 144), convolutional()
+    train(
+        net,
+        data,
+        options,
+        after_epoch=lambda net, state: save_checkpoint(path, net, state, options),
+    )
+    content = members(path)
+    put("velocity.layers.2.w.npy", npy(np.zeros((2, 4), "<f4")))(content)
+    pack(path, content)
+    refused(load_checkpoint, path, "velocity.layers.2.w.npy must be <f4 of shape (2, 3)")
+
+
 @pytest.mark.parametrize("stream", Streams.names)
 def test_a_run_goes_another_way_without_the_state_of_a_stream(tmp_path: Path, stream: str) -> None:
     path, options = tmp_path / "checkpoint.npz", replace(HARD, epochs=4)
@@ -735,7 +874,8 @@ def test_a_network_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
 def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Files of every kind."""
     folder = tmp_path_factory.mktemp("fuzz")
-    net = Network([Dense(4), Dropout(0.5), Dense(2)], input_shape=(1, 2, 3), rng=0)
+    layers = [Conv(2, 3, relu, pool=2), MaxPool(2), Dense(4), Dropout(0.5), Dense(2)]
+    net = Network(layers, input_shape=(1, 6, 10), rng=0)
     paths = [folder / name for name in ("net.npz", "net.safetensors", "net.json")]
     for path in paths[:2]:
         save(net, path, data="MNIST")
@@ -876,3 +1016,7 @@ def test_the_examples_of_the_documentation_are_true(tmp_path: Path) -> None:
     assert history.keys() == asdict(History()).keys()
     for names in (ACTIVATIONS, COSTS, INITIALISERS):
         assert ", ".join(f"`{name}`" for name in names) in page
+    save(convolutional(), tmp_path / "net.npz")
+    for layer in json.loads(members(tmp_path / "net.npz")["description.json"])["layers"]:
+        keys = ", ".join(f"`{key}`" for key in layer if key != "kind")
+        assert f"| `{layer['kind']}` | {keys} |" in page

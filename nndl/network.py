@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import isfinite, prod
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -25,7 +25,7 @@ from nndl.initialisers import Initialiser, default
 from nndl.layers import Dropout, Layer, Learning, Step
 from nndl.streams import Rng, Streams, generator
 
-__all__ = ["Dense", "DivergedError", "Network"]
+__all__ = ["Dense", "DivergedError", "Network", "dense_layers"]
 
 
 class DivergedError(ArithmeticError):
@@ -148,49 +148,18 @@ class Network:
         dtype: DTypeLike = np.float32,
         input_shape: int | tuple[int, ...] | None = None,
     ) -> None:
-        given: object = layers
-        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
-            raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
-        if all(isinstance(layer, int | np.integer) for layer in layers):
-            if len(layers) < 2:
-                raise ValueError(
-                    "sizes must name the inputs and at least one layer, like [784, 30, 10], "
-                    f"not {list(layers)!r}"
-                )
-            input_shape, *hidden, n_out = cast("Sequence[int]", layers)
-            defaults = {cross_entropy: sigmoid, log_likelihood: softmax}
-            built: list[Layer] = []
-            for n in hidden:
-                built.append(Dense(n, activation, init))
-                if dropout:
-                    built.append(Dropout(dropout))
-            built.append(Dense(n_out, output or defaults.get(cost, activation), init))
-            layers = built
-        if not all(hasattr(layer, "build") for layer in layers):
-            raise TypeError(
-                "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
-                f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
-            )
-        if len({id(layer) for layer in layers}) < len(layers):
-            raise ValueError("every layer needs parameters of its own: build each one separately")
-        if not isinstance(layers[-1], Dense):
-            raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
-        self.layers = cast("list[Layer]", list(layers))
-        self.output = layers[-1]
+        if _are_sizes(layers):
+            input_shape, *neurons = layers
+            layers = dense_layers(neurons, cost, activation, output, init, dropout)
+        self.layers, self.output = _check_layers(layers)
         self.cost = cost
         cost.check(self.output.activation)
-
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
-        shape = (input_shape,) if isinstance(input_shape, int | np.integer) else input_shape
-        if not isinstance(shape, tuple) or not all(
-            isinstance(n, int | np.integer) and n > 0 for n in shape or (0,)
-        ):
-            raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {input_shape!r}")
-        self.input_shape = shape
+        self.input_shape = shape = _check_shape(input_shape)
         self.n_in, self.n_out = prod(shape), self.output.n_out
         rng = generator(rng)
         for layer in self.layers:
@@ -447,3 +416,58 @@ class Network:
                             f"finite; try a smaller eta than {rate:g}"
                         )
             yield epoch
+
+
+def dense_layers(
+    neurons: Sequence[int],
+    cost: Cost = cross_entropy,
+    activation: Activation = sigmoid,
+    output: Activation | None = None,
+    init: Initialiser = default,
+    dropout: float = 0.0,
+) -> list[Layer]:
+    """Return the layers that ``Network([n_in, *neurons])`` is short for; see `Network`."""
+    *hidden, n_out = neurons
+    layers: list[Layer] = []
+    for n in hidden:
+        layers.append(Dense(n, activation, init))
+        if dropout:
+            layers.append(Dropout(dropout))
+    matching = {cross_entropy: sigmoid, log_likelihood: softmax}
+    return [*layers, Dense(n_out, output or matching.get(cost, activation), init)]
+
+
+# What a network is built from, looked at once.
+
+
+def _are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
+    if isinstance(layers, str) or not isinstance(layers, Sequence | np.ndarray):
+        raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
+    whole = [isinstance(layer, int | np.integer) for layer in layers]
+    if all(whole) and len(whole) < 2:
+        raise ValueError(
+            "sizes must name the inputs and at least one layer, like [784, 30, 10], "
+            f"not {list(layers)!r}"
+        )
+    return all(whole)
+
+
+def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
+    if not all(hasattr(layer, "build") for layer in layers):
+        raise TypeError(
+            "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
+            f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
+        )
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError("every layer needs parameters of its own: build each one separately")
+    if not isinstance(layers[-1], Dense):
+        raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
+    return list(layers), layers[-1]
+
+
+def _check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    sides = (shape,) if isinstance(shape, int | np.integer) else shape
+    whole = isinstance(sides, tuple) and [isinstance(n, int | np.integer) and n > 0 for n in sides]
+    if not whole or not all(whole):
+        raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {shape!r}")
+    return cast("tuple[int, ...]", sides)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from nndl import plots
+from nndl.conv import Conv
 from nndl.costs import COSTS
 from nndl.data import (
     Dataset,
@@ -28,7 +31,7 @@ from nndl.files import folder_lock
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
-from nndl.network import DivergedError, Network
+from nndl.network import DivergedError, Network, dense_layers
 from nndl.runs import RunFolder, free_name
 from nndl.storage import load_checkpoint, save, save_checkpoint
 from nndl.streams import generator
@@ -44,6 +47,7 @@ EXPANSIONS = {
 DEFAULTS: dict[str, Any] = {
     "data": "auto",
     "train_size": None,
+    "conv": [],
     "hidden": [100],
     "cost": "cross-entropy",
     "activation": "sigmoid",
@@ -77,7 +81,7 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
 
     def flag(*names: str, help: str, **more: Any) -> None:
         default = DEFAULTS[more.get("dest") or names[0].lstrip("-").replace("-", "_")]
-        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        shown = " ".join(map(str, default)) or "none" if isinstance(default, list) else default
         group.add_argument(*names, help=f"{help} (default: {shown})", **more)
 
     group = parser.add_argument_group("data")
@@ -92,6 +96,13 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
 
     group = parser.add_argument_group("network")
     flag("--hidden", type=_whole, nargs="*", metavar="N", help="neurons of each hidden layer")
+    flag(
+        "--conv",
+        type=_whole,
+        nargs="*",
+        metavar="N",
+        help="maps of each convolution below them, of 5 x 5 with 2 x 2 pooling, as in chapter 6",
+    )
     flag("--cost", choices=COSTS, help="cost function")
     flag("--activation", choices=ACTIVATIONS, help="of the hidden neurons")
     flag("--output", choices=ACTIVATIONS, help="activation of the output neurons")
@@ -201,17 +212,22 @@ def build(config: dict[str, Any], data: Dataset) -> tuple[Network, Settings, Sta
         patience=config["patience"],
         halve_after=config["halve_after"],
     )
-    net = Network(
-        [data.images.shape[1], *config["hidden"], max(10, int(data.labels.max()) + 1)],
-        cost=COSTS[config["cost"]],
-        activation=ACTIVATIONS[config["activation"]],
-        output=ACTIVATIONS.get(config["output"] or ""),
-        init=INITIALISERS[config["init"]],
-        dropout=config["dropout"],
-        rng=init_rng,
-        dtype=config["dtype"],
-    )
-    return net, settings, State.start(settings, training_rng)
+    return _network(config, data, init_rng), settings, State.start(settings, training_rng)
+
+
+def _network(config: dict[str, Any], data: Dataset, rng: np.random.Generator) -> Network:
+    n_in, n_out = data.images.shape[1], max(10, int(data.labels.max()) + 1)
+    cost, activation = COSTS[config["cost"]], ACTIVATIONS[config["activation"]]
+    init, output = INITIALISERS[config["init"]], ACTIVATIONS.get(config["output"] or "")
+    neurons = [*config["hidden"], n_out]
+    layers = dense_layers(neurons, cost, activation, output, init, config["dropout"])
+    shape: tuple[int, ...] = (n_in,)
+    if config["conv"]:
+        layers = [Conv(n, 5, activation, pool=2, init=init) for n in config["conv"]] + layers
+        shape = (1, isqrt(n_in), isqrt(n_in))
+    if n_in != prod(shape):
+        raise ValueError(f"--conv needs square images, not rows of {n_in} pixels")
+    return Network(layers, cost=cost, rng=rng, dtype=config["dtype"], input_shape=shape)
 
 
 def run(
@@ -293,7 +309,8 @@ def main() -> int:
                     f"or go on with it by --resume {folder.path}"
                 )
             if folder.network_path.exists() and not folder.checkpoint_path.exists():
-                raise ValueError(f"the run in {folder.path} is finished: there is nothing to do")
+                print(f"the run in {folder.path} is finished: there is nothing to do")
+                return 0
             folder.write_config(
                 {
                     "settings": config,

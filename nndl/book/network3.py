@@ -1,0 +1,241 @@
+"""The book's ``network3`` (chapter 6), over `nndl.Network` in float32.
+
+Seeds are as in `nndl.book.network`. What sets chapter 6 apart from chapter 3 is kept: the initial
+weights, lambda over the number of mini-batches, mini-batches in the same order in every epoch,
+dropout on the inputs of a layer, and leaving out images that do not fill a mini-batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nndl.book.mnist_loader import Arrays, load_data
+from nndl.book.network import _rng
+from nndl.conv import Conv
+from nndl.costs import log_likelihood
+from nndl.data import Dataset, load_mnist, shifted_fivefold
+from nndl.functions import Activation, Array, sigmoid, softmax, tanh
+from nndl.functions import identity as linear
+from nndl.functions import relu as ReLU
+from nndl.initialisers import network3, zeros
+from nndl.layers import Dropout, Layer
+from nndl.metrics import accuracy
+from nndl.network import Dense, DivergedError
+from nndl.network import Network as Core
+
+__all__ = [
+    "ConvPoolLayer",
+    "FullyConnectedLayer",
+    "Network",
+    "ReLU",
+    "SoftmaxLayer",
+    "expand_mnist",
+    "linear",
+    "load_data_shared",
+    "sigmoid",
+    "tanh",
+]
+
+MNIST, EXPANDED = "mnist.pkl.gz", "mnist_expanded.pkl.gz"
+SEED = 0  # of the order of the expanded set, the same whenever it is asked for
+
+
+def load_data_shared(filename: str | Path = f"../data/{MNIST}") -> list[Arrays]:
+    """Return training, validation and test data, each a pair (x, y), by the name of a book's file.
+
+    x is (n, 784) float32 in [0, 1), y (n,) integers. No such file is read: for the name
+    ``mnist_expanded.pkl.gz`` the training data are those of `expand_mnist`. Raises ValueError for
+    a name that is neither, and OSError as `nndl.load_mnist`.
+    """
+    name = Path(filename).name
+    if name not in (MNIST, EXPANDED):
+        raise ValueError(
+            f"filename must end in {MNIST} or {EXPANDED}, not {str(filename)!r}; other data are "
+            "for SGD as they are, pairs (x, y) of images in rows and labels"
+        )
+    training, validation, test = load_data()
+    return [expand_mnist() if name == EXPANDED else training, validation, test]
+
+
+def expand_mnist() -> Arrays:
+    """Return the training data and their shifts by a pixel, shuffled: 250,000 images in 0.8 GB.
+
+    The book's program of this name writes them into a file, once; here they are made anew by
+    every `load_data_shared`, in the same order.
+    """
+    expanded = shifted_fivefold(load_mnist(dtype=np.uint8)[0])
+    images, labels = expanded[np.random.default_rng(SEED).permutation(len(expanded))]
+    return np.multiply(images, 1 / 256, dtype=np.float32), labels.astype(np.int64)
+
+
+class BookLayer:
+    """What layers share: a layer of `nndl`, the shapes around it, and dropout of its inputs.
+
+    The Network that a layer is given to draws its `w` and `b`: live, so change them in place.
+    """
+
+    def __init__(
+        self,
+        core: Conv | Dense,
+        shape_in: tuple[int, ...],
+        shape_out: tuple[int, ...],
+        p_dropout: float = 0.0,
+    ) -> None:
+        self.core, self.shape_in, self.shape_out = core, shape_in, shape_out
+        self.p_dropout = p_dropout
+
+    @property
+    def w(self) -> Array:
+        """Weights, (n_in, n_out) as in the book; filters, (maps, input maps, height, width)."""
+        return self.core.filters if isinstance(self.core, Conv) else self.core.w.T
+
+    @property
+    def b(self) -> Array:
+        """Biases, (n_out,) or (maps,)."""
+        b: Array = self.core.b[:, 0]
+        return b
+
+
+class ConvPoolLayer(BookLayer):
+    """A convolution, max-pooling, and then the bias and the activation.
+
+    Parameters
+    ----------
+    filter_shape : (maps, input maps, height, width)
+        Filters are square.
+    image_shape : (mini-batch, input maps, height, width)
+    poolsize : (height, width)
+        Pools are square, and divide what comes out of the convolution.
+    activation_fn : Activation
+        sigmoid, tanh, ReLU or linear.
+    """
+
+    def __init__(
+        self,
+        filter_shape: tuple[int, int, int, int],
+        image_shape: tuple[int, int, int, int],
+        poolsize: tuple[int, int] = (2, 2),
+        activation_fn: Activation = sigmoid,
+    ) -> None:
+        (maps, maps_in, size, width), pool = filter_shape, poolsize[0]
+        if size != width or pool != poolsize[1] or maps_in != image_shape[1]:
+            raise ValueError(
+                "filters and pools must be square, and a filter needs the maps of its images: not "
+                f"{filter_shape} and {poolsize} for images {image_shape}"
+            )
+        self.filter_shape, self.image_shape, self.poolsize = filter_shape, image_shape, poolsize
+        self.activation_fn = activation_fn
+        core = Conv(maps, size, activation_fn, pool, network3)
+        pooled = ((side - size + 1) // pool for side in image_shape[2:])
+        super().__init__(core, tuple(image_shape[1:]), (maps, *pooled))
+
+
+class FullyConnectedLayer(BookLayer):
+    """n_out neurons; in training each of its inputs is silent with probability p_dropout."""
+
+    def __init__(
+        self, n_in: int, n_out: int, activation_fn: Activation = sigmoid, p_dropout: float = 0.0
+    ) -> None:
+        self.n_in, self.n_out, self.activation_fn = n_in, n_out, activation_fn
+        super().__init__(Dense(n_out, activation_fn, network3), (n_in,), (n_out,), p_dropout)
+
+
+class SoftmaxLayer(BookLayer):
+    """The last layer, of softmax neurons, whose weights and biases start from 0."""
+
+    def __init__(self, n_in: int, n_out: int, p_dropout: float = 0.0) -> None:
+        self.n_in, self.n_out = n_in, n_out
+        super().__init__(Dense(n_out, softmax, zeros), (n_in,), (n_out,), p_dropout)
+
+
+class Network:
+    """A network with the log-likelihood cost, of layers of which the last is a SoftmaxLayer.
+
+    Its attribute ``core`` is the `nndl.Network` that does the work, for everything that the book's
+    network3 cannot do: ``nndl.accuracy(net.core, data)``. Raises ValueError if a layer does not
+    take what the one before it gives.
+    """
+
+    def __init__(self, layers: Sequence[BookLayer], mini_batch_size: int) -> None:
+        self.layers, self.mini_batch_size = layers, mini_batch_size
+        if not layers or not isinstance(layers[-1], SoftmaxLayer):
+            raise ValueError(f"the last layer must be a SoftmaxLayer, not one of {layers!r}")
+        core, shape = list[Layer](), layers[0].shape_in
+        for i, layer in enumerate(layers):
+            if layer.shape_in not in (shape, (prod(shape),)):
+                raise ValueError(
+                    f"layers[{i}] must take {shape}, as it comes, but is for {layer.shape_in}"
+                )
+            core += [Dropout(layer.p_dropout), layer.core] if layer.p_dropout else [layer.core]
+            shape = layer.shape_out
+        self.core = Core(core, cost=log_likelihood, rng=_rng(), input_shape=layers[0].shape_in)
+
+    def SGD(
+        self,
+        training_data: Arrays,
+        epochs: int,
+        mini_batch_size: int,
+        eta: float,
+        validation_data: Arrays,
+        test_data: Arrays | None,
+        lmbda: float = 0.0,
+    ) -> None:
+        """Train, and print the accuracies; test data are read where validation is at its best.
+
+        Raises ValueError if mini_batch_size is not the network's, or as `nndl.Network.sgd`.
+        """
+        if mini_batch_size != self.mini_batch_size:
+            raise ValueError(
+                f"mini_batch_size must be that of the network, {self.mini_batch_size}, not "
+                f"{mini_batch_size!r}: make the network anew for another"
+            )
+        training, validation = self._dataset(training_data), self._dataset(validation_data)
+        test = self._dataset(test_data) if test_data else None
+        seen = 0
+
+        def count(rows: Array, rng: np.random.Generator) -> Array:
+            nonlocal seen
+            for i in range(seen, seen + len(rows), mini_batch_size):
+                if i % (1000 * mini_batch_size) == 0:
+                    print(f"Training mini-batch number {i // mini_batch_size}")
+            seen += len(rows)
+            return rows
+
+        lmbda *= mini_batch_size  # which the core divides by the number of images
+        more: dict[str, Any] = {"order": np.arange, "transform": count, "rng": _rng()}
+        steps = self.core.sgd(training, epochs, mini_batch_size, eta, lmbda=lmbda, **more)
+        best = test_accuracy = 0.0
+        best_iteration = 0
+        for epoch in range(epochs):
+            try:
+                next(steps, None)
+            except DivergedError as error:  # like the book's, go on to the last epoch without hope
+                warnings.warn(f"{error}; no more is learned", RuntimeWarning, stacklevel=2)
+            validation_accuracy = self._accuracy(validation)
+            print(f"Epoch {epoch}: validation accuracy {validation_accuracy:.2%}")
+            if validation_accuracy >= best:
+                print("This is the best validation accuracy to date.")
+                best = validation_accuracy
+                best_iteration = len(training) // mini_batch_size * (epoch + 1) - 1
+                if test:
+                    test_accuracy = self._accuracy(test)
+                    print(f"The corresponding test accuracy is {test_accuracy:.2%}")
+        print("Finished training network.")
+        print(f"Best validation accuracy of {best:.2%} obtained at iteration {best_iteration}")
+        if test:
+            print(f"Corresponding test accuracy of {test_accuracy:.2%}")
+
+    def _dataset(self, data: Arrays) -> Dataset:
+        x, y = data
+        whole = len(y) // self.mini_batch_size * self.mini_batch_size
+        return Dataset(x, y, "the reader's data")[:whole]
+
+    def _accuracy(self, data: Dataset) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):  # after training diverged
+            return accuracy(self.core, data)

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import isfinite, prod
+from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -197,6 +198,19 @@ class Network:
     def __repr__(self) -> str:
         chain = " - ".join(["x".join(map(str, self.input_shape)), *map(repr, self.layers)])
         return f"Network({chain}, {self.cost}, {self.n_parameters:,} parameters, {self.dtype})"
+
+    def save(self, path: str | Path, **about: Any) -> None:
+        """Write the network to a file; see `nndl.storage.save`."""
+        from nndl.storage import save  # which imports this module
+
+        save(self, path, **about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read a network from a file; see `nndl.storage.load`."""
+        from nndl.storage import load
+
+        return load(path)
 
     # Answers: pure, they remember nothing.
 

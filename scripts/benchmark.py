@@ -28,18 +28,24 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg.blas import sgemm
 from threadpoolctl import threadpool_limits
 
-from nndl.costs import quadratic
+from nndl.conv import Conv
+from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, load_mnist
 from nndl.environment import environment
 from nndl.files import write_text
+from nndl.functions import relu
 from nndl.initialisers import large
 from nndl.metrics import evaluate
-from nndl.network import Network
+from nndl.network import Network, dense_layers
+
+if TYPE_CHECKING:
+    import torch
 
 ETA, BATCH = 3.0, 10
 LIBRARIES = ("scikit-learn", "torch", "jax")
@@ -323,6 +329,82 @@ def jax_scan(task: Task) -> Contestant:
         yield [(np.asarray(w), np.asarray(b)) for w, b in parameters]
 
 
+# Chapter 6's networks: what `sizes` gives are the dense layers above two convolutions.
+
+STEPS = 300
+
+
+def nndl_conv(task: Task, dropout: float = 0.0) -> Contestant:
+    """Train a convolutional network for some mini-batches."""
+    net = _conv_network(task, dropout)
+    yield None
+    while True:
+        list(net.sgd(task.training[: STEPS * BATCH], 1, BATCH, 0.03))
+        yield None
+
+
+def nndl_conv_answers(task: Task) -> Contestant:
+    """Let a convolutional network answer 10,000 images; nothing is learnt."""
+    net = _conv_network(task, 0.0)
+    while True:
+        yield None
+        net.predict(task.test.images)
+
+
+def _conv_network(task: Task, dropout: float) -> Network:
+    convolutions = [Conv(n, 5, relu, pool=2) for n in (20, 40)]
+    dense = dense_layers([*task.sizes, 10], log_likelihood, relu, dropout=dropout)
+    shape = (1, 28, 28)
+    return Network([*convolutions, *dense], cost=log_likelihood, input_shape=shape, rng=task.seed)
+
+
+def torch_conv(task: Task, dropout: float = 0.0) -> Contestant:
+    """Train the same network in PyTorch, as its tutorials do."""
+    import torch
+
+    net = _torch_conv_network(task, dropout)
+    pictures = torch.from_numpy(task.training.images[: STEPS * BATCH]).reshape(-1, 1, 28, 28)
+    labels = torch.from_numpy(task.training.labels[: STEPS * BATCH])
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.03)
+    cost = torch.nn.CrossEntropyLoss()
+    yield None
+    while True:
+        for batch in torch.randperm(len(labels)).split(BATCH):
+            optimiser.zero_grad()
+            cost(net(pictures[batch]), labels[batch]).backward()
+            optimiser.step()
+        yield None
+
+
+def torch_conv_answers(task: Task) -> Contestant:
+    """Let the network in PyTorch answer 10,000 images, a thousand at a time."""
+    import torch
+
+    net = _torch_conv_network(task, 0.0).eval()
+    pictures = torch.from_numpy(task.test.images).reshape(-1, 1, 28, 28)
+    while True:
+        yield None
+        with torch.inference_mode():
+            for part in pictures.split(1000):
+                net(part).argmax(dim=1)
+
+
+def _torch_conv_network(task: Task, dropout: float) -> torch.nn.Module:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(task.seed)
+    layers = []
+    for c, maps in ((1, 20), (20, 40)):
+        layers += [torch.nn.Conv2d(c, maps, 5), torch.nn.MaxPool2d(2), torch.nn.ReLU()]
+    layers.append(torch.nn.Flatten())
+    for n_in, n in pairwise((640, *task.sizes)):
+        layers += [torch.nn.Linear(n_in, n), torch.nn.ReLU()]
+        if dropout:
+            layers.append(torch.nn.Dropout(dropout))
+    return torch.nn.Sequential(*layers, torch.nn.Linear(task.sizes[-1], 10))
+
+
 CONTESTANTS: dict[str, tuple[Callable[[Task], Contestant], str]] = {  # name: (how, library)
     "floor: the two large products alone": (floor, ""),
     "nndl": (nndl_sgd, ""),
@@ -338,6 +420,17 @@ CONTESTANTS: dict[str, tuple[Callable[[Task], Contestant], str]] = {  # name: (h
     "PyTorch, nn and autograd": (torch_nn, "torch"),
     "the book's loop over examples": (book_loop, ""),
 }
+CONV: dict[str, tuple[Callable[[Task], Contestant], str]] = {
+    "nndl": (nndl_conv, ""),
+    "PyTorch": (torch_conv, "torch"),
+    "nndl, answering 10,000 images": (nndl_conv_answers, ""),
+    "PyTorch, answering 10,000 images": (torch_conv_answers, "torch"),
+}
+CONV_DROPOUT: dict[str, tuple[Callable[[Task], Contestant], str]] = {
+    "nndl": (partial(nndl_conv, dropout=0.5), ""),
+    "PyTorch": (partial(torch_conv, dropout=0.5), "torch"),
+}
+RACES = {"dense": CONTESTANTS, "conv": CONV, "dropout": CONV_DROPOUT}
 
 
 @dataclass
@@ -357,13 +450,14 @@ def installed(library: str) -> str | None:
         return None
 
 
-def work(pipe: multiprocessing.connection.Connection, name: str, sizes: tuple[int, ...]) -> None:
+def work(
+    pipe: multiprocessing.connection.Connection, race: str, name: str, sizes: tuple[int, ...]
+) -> None:
     """Be a contestant in a process of its own: an epoch for every message, its time in return."""
     training, _, test = load_mnist()
     task = Task(sizes, training, test)
-    net = _network(task)
     with threadpool_limits(1):
-        contestant = CONTESTANTS[name][0](task)
+        contestant = RACES[race][name][0](task)
         next(contestant)
         pipe.send(None)
         while pipe.recv():
@@ -372,6 +466,7 @@ def work(pipe: multiprocessing.connection.Connection, name: str, sizes: tuple[in
             seconds = perf_counter() - start
             accuracy = None
             if parameters is not None:
+                net = _network(task)
                 for (w, b), (w0, b0) in zip(
                     zip(net.weights, net.biases, strict=True), parameters, strict=True
                 ):
@@ -380,16 +475,16 @@ def work(pipe: multiprocessing.connection.Connection, name: str, sizes: tuple[in
             pipe.send((seconds, accuracy))
 
 
-def race(sizes: tuple[int, ...], rounds: int) -> list[Row]:
+def run_race(race: str, sizes: tuple[int, ...], rounds: int) -> list[Row]:
     """Let every contestant that can run an epoch in every round, one after the other."""
     context = multiprocessing.get_context("spawn")
     rows, pipes = [], []
-    for name, (_, library) in CONTESTANTS.items():
+    for name, (_, library) in RACES[race].items():
         if library and not installed(library):
             print(f"{name}: {library} is not installed", file=sys.stderr)
             continue
         ours, theirs = context.Pipe()
-        context.Process(target=work, args=(theirs, name, sizes), daemon=True).start()
+        context.Process(target=work, args=(theirs, race, name, sizes), daemon=True).start()
         theirs.close()
         rows.append(Row(name))
         pipes.append(ours)
@@ -402,7 +497,7 @@ def race(sizes: tuple[int, ...], rounds: int) -> list[Row]:
                 row.accuracy = accuracy
             else:
                 row.seconds.append(seconds)
-        print(f"\r{list(sizes)}: round {done} of {rounds}", end="", file=sys.stderr)
+        print(f"\r{race} {list(sizes)}: round {done} of {rounds}", end="", file=sys.stderr)
     print(file=sys.stderr)
     for pipe in pipes:
         pipe.send(False)
@@ -420,6 +515,21 @@ def table(sizes: tuple[int, ...], rows: list[Row]) -> str:
         ratio = median(t / p for t, p in zip(row.seconds, plain.seconds, strict=True))
         read = "" if row.accuracy is None else f"{100 * row.accuracy:.1f} %"
         lines.append(f"| {row.name} | {median(row.seconds):.3f} | {ratio:.2f} | {read} |")
+    return "\n".join(lines)
+
+
+def conv_table(sizes: tuple[int, ...], rows: list[Row]) -> str:
+    """Return a table in Markdown: milliseconds a step, or seconds for all the answers."""
+    layers = " - ".join(["conv 20", "conv 40", *map(str, sizes), "10"])
+    dropout = ", dropout" if len(sizes) > 1 else ""
+    lines = [f"| {layers}{dropout} | | times nndl |", "|---|---|---|"]
+    seconds = {row.name: row.seconds for row in rows}
+    for name, times in seconds.items():
+        answers = name.removeprefix("nndl").removeprefix("PyTorch")
+        ours = seconds[f"nndl{answers}"]
+        ratio = median(t / o for t, o in zip(times, ours, strict=True))
+        value = f"{median(times):.2f} s" if answers else f"{1000 * median(times) / STEPS:.2f} ms"
+        lines.append(f"| {name}{'' if answers else ', a step'} | {value} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
@@ -477,9 +587,13 @@ def main() -> int:
     )
     for n in args.hidden:
         sizes = (784, n, 10)
-        rows = race(sizes, args.rounds)
+        rows = run_race("dense", sizes, args.rounds)
         print(table(sizes, rows) + "\n")
         record[str(list(sizes))] = [asdict(row) for row in rows]
+    for name, sizes in (("conv", (100,)), ("dropout", (1000, 1000))):
+        rows = run_race(name, sizes, args.rounds)
+        print(conv_table(sizes, rows) + "\n")
+        record[name] = [asdict(row) for row in rows]
     if args.json:
         write_text(args.json, json.dumps(record, indent=1) + "\n")
     return 0

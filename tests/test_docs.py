@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_mnist import FAULTS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -318,3 +319,28 @@ def test_the_table_of_sizes_is_right() -> None:
         files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*.py"))]
         lines = sum(map(lines_of_code, files))
         assert lines == pytest.approx(int(promised.replace(",", "")), rel=0.05), names
+
+
+def test_every_test_that_the_page_of_reliability_names_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+\.py)::(\w+)`", page)
+    assert len(named) > 30
+    for file, name in named:
+        tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+        assert name in [f.name for f in tree.body if isinstance(f, ast.FunctionDef)], name
+
+
+def test_every_fault_of_a_mirror_stands_on_the_page_with_its_reason() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    for fault, reasons in FAULTS.items():
+        row = rf"^\| .*\b{fault}\b.* \| .*({reasons.replace(' in 0.5 s', '')}).* \|$"
+        assert re.search(row, page, re.MULTILINE), fault
+
+
+def test_the_number_of_fuzzed_files_is_right() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    for file, promised in (("test_storage.py", "2,100"), ("test_idx.py", "1,000")):
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        cases = sum(map(int, re.findall(r"max_examples=(\d+)", source)))
+        assert f"{cases:,}" == promised
+        assert f"| {promised} mutated" in page

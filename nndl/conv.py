@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from nndl.blas import add_bias, columns, product, transposed_product
 from nndl.functions import Activation, Array, sigmoid, softmax
 from nndl.initialisers import Initialiser, default
-from nndl.layers import Learning, Step
+from nndl.layers import Learning, Step, check_kinds
 
 __all__ = ["Conv", "MaxPool"]
 
@@ -57,6 +57,8 @@ class Conv(Learning):
         built, if the pictures are smaller than a filter, or pools do not tile what comes out.
     """
 
+    working = ("buffers", "a", "delta", "delta_z")
+
     def __init__(
         self,
         maps: int,
@@ -67,6 +69,7 @@ class Conv(Learning):
     ) -> None:
         for name, value in (("maps", maps), ("size", size), ("pool", pool)):
             _check_whole(name, value)
+        check_kinds(activation, init)
         if activation is softmax:
             raise ValueError(
                 "softmax is for the last layer, which is Dense: use another activation"
@@ -84,10 +87,13 @@ class Conv(Learning):
         self.shape_z = (height - self.size + 1, width - self.size + 1, self.maps)
         self.shape_out = _pooled(self, self.shape_z, self.pool)
         k = self.size**2
-        fan = (k * c, k * self.maps // self.pool**2)
+        fan = (k * c, max(1, k * self.maps // self.pool**2))
         self.draw(self.init, (self.maps, k * c), rng, dtype, fan)
-        self.buffers = _Buffers(self, 0)
+        self.allocate(0)
         return (self.maps, *self.shape_out[:2])
+
+    def allocate(self, m: int) -> None:
+        self.buffers = _Buffers(self, m)
 
     @property
     def filters(self) -> Array:
@@ -108,8 +114,8 @@ class Conv(Learning):
 
     def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
         if a.shape[1] != self.buffers.m:
-            self.buffers = _Buffers(self, a.shape[1])
-        self.delta_z: Array | None = None
+            self.allocate(a.shape[1])
+        self.delta: Array | None = None
         self.a = self._answer(a, self.buffers)
         return self.a
 
@@ -148,9 +154,9 @@ class Conv(Learning):
         An output that was not the largest of its pool had no influence: its error is 0.
         """
         delta_b = delta.T.reshape(self.buffers.m, *self.shape_out)
-        if self.delta_z is None:  # propagate and update both need it
+        if self.delta is not delta:  # propagate and update both ask for the same
             spread = _unpool(delta_b, self.buffers.later, self.pool)
-            self.delta_z = spread.reshape(-1, self.maps).T
+            self.delta, self.delta_z = delta, spread.reshape(-1, self.maps).T
         return self.delta_z, delta_b.reshape(-1, self.maps).T
 
     def __repr__(self) -> str:
@@ -174,7 +180,8 @@ class _Buffers:
 class MaxPool:
     """The largest of each size x size neurons of a map; pools do not overlap.
 
-    Where several are equally large, the first, row by row, takes all of the error.
+    Where several are equally large, the leftmost, and of these the uppermost, takes all of the
+    error.
 
     Parameters
     ----------
@@ -279,6 +286,8 @@ def _largest(parts: list[Array]) -> tuple[Array, list[NDArray[np.bool_]]]:
 
 def _unpool(delta: Array, later: Later, size: int) -> Array:
     """Return (m, height, width, maps) with each error where the largest was, and 0 elsewhere."""
+    if size == 1:
+        return delta
     m, height, width, c = delta.shape
     rows, across = later
     wide = np.empty((m, height, width * size, c), delta.dtype)

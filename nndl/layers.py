@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from math import inf
 from numbers import Real
-from typing import Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nndl.blas import accumulate, descend
-from nndl.functions import Array
+from nndl.functions import Activation, Array
 from nndl.initialisers import Initialiser
 
-__all__ = ["Dropout", "Layer", "Learning", "Step"]
+__all__ = ["Dropout", "Layer", "Learning", "Step", "check_kinds"]
 
 
 class Step:
@@ -107,6 +107,21 @@ class Learning:
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
     _scratch: Array | None
+    working: ClassVar[tuple[str, ...]]  # what `allocate` makes and steps fill
+
+    def allocate(self, m: int) -> None:
+        """Make the arrays that a mini-batch of m examples is worked out in."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy needs no working arrays: after a large mini-batch they outweigh the weights.
+        return {k: v for k, v in vars(self).items() if k not in (*self.working, "_scratch")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "w" in state:
+            self._scratch = None
+            self.allocate(0)
 
     def draw(
         self,
@@ -188,3 +203,11 @@ class Dropout:
 
     def __repr__(self) -> str:
         return f"Dropout({self.p:g})"
+
+
+def check_kinds(activation: object, init: object) -> None:
+    """Raise TypeError for what is no activation or no initialiser, such as their names."""
+    if not isinstance(activation, Activation):
+        raise TypeError(f"activation must be a function of nndl.functions, not {activation!r}")
+    if not isinstance(init, Initialiser):
+        raise TypeError(f"init must be one of nndl.initialisers, not {init!r}")

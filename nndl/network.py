@@ -23,7 +23,7 @@ from nndl.data.dataset import Dataset
 from nndl.door import as_columns, as_targets, check_dataset, rows_as_columns
 from nndl.functions import Activation, Array, sigmoid, softmax
 from nndl.initialisers import Initialiser, default
-from nndl.layers import Dropout, Layer, Learning, Step
+from nndl.layers import Dropout, Layer, Learning, Step, check_kinds
 from nndl.streams import Rng, Streams, generator
 
 __all__ = ["Dense", "DivergedError", "Network", "dense_layers"]
@@ -42,25 +42,24 @@ class Dense(Learning):
     b : ndarray, shape (n_out, 1)
     """
 
+    working = ("m", "z", "a", "nabla_x", "ones", "x")
+
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initialiser = default
     ) -> None:
         if isinstance(n_out, bool) or not isinstance(n_out, int | np.integer) or n_out < 1:
             raise ValueError(f"a layer has a whole number of neurons, 1 or more, not {n_out!r}")
-        if not isinstance(activation, Activation):
-            raise TypeError(f"activation must be a function of nndl.functions, not {activation!r}")
-        if not isinstance(init, Initialiser):
-            raise TypeError(f"init must be one of nndl.initialisers, not {init!r}")
+        check_kinds(activation, init)
         self.n_out, self.activation, self.init = int(n_out), activation, init
 
     def build(
         self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
     ) -> tuple[int, ...]:
         self.draw(self.init, (self.n_out, prod(shape)), rng, dtype)
-        self._allocate(0)
+        self.allocate(0)
         return (self.n_out,)
 
-    def _allocate(self, m: int) -> None:
+    def allocate(self, m: int) -> None:
         n_out, n_in = self.w.shape
         self.m = m
         self.z = columns(n_out, m, self.w.dtype)
@@ -78,7 +77,7 @@ class Dense(Learning):
 
     def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
         if a.shape[1] != self.m:
-            self._allocate(a.shape[1])
+            self.allocate(a.shape[1])
         self.x = a
         affine(self.w, a, self.b, self.ones, self.z)
         return self.activation(self.z, self.a)

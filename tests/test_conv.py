@@ -549,3 +549,32 @@ def test_pictures_of_another_size_are_refused() -> None:
     net = Network([Conv(2, 3), Dense(3)], cost=cross_entropy, init=large, input_shape=(1, 5, 5))
     with pytest.raises(ValueError, match=r"x must be numbers of shape \(25, m\)"):
         net(np.zeros((24, 2)))
+
+
+def test_the_error_is_spread_anew_for_every_delta(rng: np.random.Generator) -> None:
+    net = Network([Conv(2, 3, pool=2), Dense(3)], input_shape=(1, 6, 6), rng=0, dtype=np.float64)
+    conv = net.layers[0]
+    x, (first, second) = rng.random((36, 4)), rng.random((2, 8, 4))
+    conv.forward(x, None)
+    expected = conv.gradient(second)
+    conv.forward(x, None)
+    conv.gradient(first)
+    for ours, theirs in zip(expected, conv.gradient(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("arguments", [{"activation": "relu"}, {"init": "he"}])
+def test_names_are_no_activations_and_no_initialisers(arguments: dict[str, str]) -> None:
+    with pytest.raises(TypeError, match=r"must be .*, not '"):
+        Conv(2, 3, **arguments)
+
+
+def test_copies_carry_no_working_arrays(rng: np.random.Generator) -> None:
+    net = Network([Conv(4, 5, pool=2), Dense(10)], input_shape=(1, 28, 28), rng=0)
+    x, y = rng.random((784, 300)), rng.integers(0, 10, 300)
+    before = len(pickle.dumps(net))
+    expected = net.backprop(x, y)
+    assert len(pickle.dumps(net)) == before
+    twin = copy.deepcopy(net)
+    for ours, theirs in zip(expected[1], twin.backprop(x, y)[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)

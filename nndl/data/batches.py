@@ -34,7 +34,7 @@ def mini_batches(
     the last mini-batch is smaller, and a chunk of its own. ``prepare`` is given the rows of a
     chunk, (k, n_in), before they are cut up.
     """
-    images, labels = dataset.images, dataset.labels
+    images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
     order = np.asarray(order)
     if (
         order.shape != labels.shape

@@ -269,7 +269,11 @@ def _reason(error: Exception) -> str:
         return "sent other content than the published file (its SHA-256 differs)"
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{error.response.status_code} {error.response.reason}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # What requests wraps in urllib3's errors is said by the innermost, after a colon.
+    inner: Any = error
+    while isinstance(getattr(inner, "reason", None) or (inner.args or [0])[0], Exception):
+        inner = getattr(inner, "reason", None) or inner.args[0]
+    return f"{type(error).__name__}: {str(inner).rpartition('): ')[2]}"
 
 
 def _nothing_works(folder: Path, failures: list[str]) -> OSError:

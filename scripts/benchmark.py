@@ -39,6 +39,7 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, load_mnist
 from nndl.environment import environment
 from nndl.files import write_text
+from nndl.flags import whole
 from nndl.functions import relu
 from nndl.initialisers import large
 from nndl.metrics import evaluate
@@ -549,13 +550,6 @@ def whole_process() -> dict[str, float]:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     return {"seconds": seconds, "peak_memory_bytes": peak}
-
-
-def whole(text: str) -> int:
-    """Return a flag's number."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, repl
 from nndl.book.report import render
 from nndl.data import load_mnist
 from nndl.files import write_text
+from nndl.flags import whole
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -65,11 +66,11 @@ def parse() -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        choices=[*EXPERIMENTS, []],
+        type=experiment,
         help="names from list; all of them where none is given",
     )
     sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5, 6), default=[])
-    sub.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
+    sub.add_argument("--jobs", type=whole, default=os.cpu_count(), help="processes (%(default)s)")
     sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
     sub.set_defaults(command=run)
 
@@ -79,6 +80,13 @@ def parse() -> argparse.Namespace:
     sub = commands.add_parser("report", help="write results/README.md from what has been run")
     sub.set_defaults(command=report)
     return parser.parse_args()
+
+
+def experiment(text: str) -> str:
+    """Return a name on the command line."""
+    if text not in EXPERIMENTS:
+        raise argparse.ArgumentTypeError(f"no experiment is called {text!r}: see list")
+    return text
 
 
 def list_all(args: argparse.Namespace) -> None:

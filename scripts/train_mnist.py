@@ -28,6 +28,7 @@ from nndl.data import (
 )
 from nndl.environment import environment
 from nndl.files import folder_lock
+from nndl.flags import percent, whole, whole_or_none
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
@@ -91,14 +92,14 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         metavar="WHICH",
         help="auto, mnist, synthetic, or a folder with four files named as MNIST's",
     )
-    flag("--train-size", type=_whole, metavar="N", help="use the first N training images")
+    flag("--train-size", type=whole, metavar="N", help="use the first N training images")
     flag("--expand", choices=EXPANSIONS, help="distort the training images, anew in every epoch")
 
     group = parser.add_argument_group("network")
-    flag("--hidden", type=_whole, nargs="*", metavar="N", help="neurons of each hidden layer")
+    flag("--hidden", type=whole, nargs="*", metavar="N", help="neurons of each hidden layer")
     flag(
         "--conv",
-        type=_whole,
+        type=whole,
         nargs="*",
         metavar="N",
         help="maps of each convolution below them, of 5 x 5 with 2 x 2 pooling, as in chapter 6",
@@ -111,11 +112,11 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     flag("--dtype", choices=("float32", "float64"), help="precision")
 
     group = parser.add_argument_group("training")
-    flag("--epochs", type=_whole, help="at most so many passes through the training set")
+    flag("--epochs", type=whole, help="at most so many passes through the training set")
     flag(
         "--mini-batch-size",
         "--batch-size",
-        type=_whole,
+        type=whole,
         dest="mini_batch_size",
         metavar="M",
         help="images in a step",
@@ -128,14 +129,14 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     )
     flag(
         "--halve-after",
-        type=_whole_or_none,
+        type=whole_or_none,
         metavar="N",
         help="halve eta after N epochs without improvement on the validation set, "
         "end at 1/128; none keeps eta",
     )
     flag(
         "--patience",
-        type=_whole_or_none,
+        type=whole_or_none,
         metavar="N",
         help="end after N epochs without improvement, on the best weights",
     )
@@ -148,7 +149,7 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     )
     flag(
         "--target-accuracy",
-        type=float,
+        type=percent,
         metavar="PERCENT",
         help="exit with status 1 if the test accuracy stays below",
     )
@@ -187,16 +188,6 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         if differ:
             parser.error(f"the run {call.resume} has other settings: {'; '.join(differ)}")
     return config, call
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _whole_or_none(text: str) -> int | None:
-    return None if text == "none" else _whole(text)
 
 
 def build(config: dict[str, Any], data: Dataset) -> tuple[Network, Settings, State]:

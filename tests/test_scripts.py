@@ -114,7 +114,14 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--l1 -1", 2, "0 or more"),
         ("--seed -1", 2, "whole number"),
         ("--seed now", 2, "invalid int value"),
-        ("--target-accuracy high", 2, "invalid float value"),
+        ("--target-accuracy high", 2, "from 0 to 100"),
+        ("--target-accuracy 0.98e3", 2, "from 0 to 100"),
+        ("--conv 0", 2, "at least 1"),
+        ("--conv 4 4 4", 2, "is larger than its pictures of 4 x 4"),
+        ("--halve-after 0", 2, "at least 1"),
+        ("--activation step", 2, "invalid choice"),
+        ("--init ones", 2, "invalid choice"),
+        ("--dtype float16", 2, "invalid choice"),
         ("--cost cross-entropy --output tanh", 2, "cross-entropy cost"),
         ("--cost mse", 2, "invalid choice"),
         ("--expand twice", 2, "invalid choice"),
@@ -132,6 +139,35 @@ def test_what_a_newcomer_mistypes_is_one_line(
     assert done.returncode == status
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("evaluate_mnist.py", 2, "required: RUN"),
+        ("plot_curves.py", 2, "required: RUN"),
+        ("benchmark.py --rounds 0", 2, "at least 1"),
+        ("benchmark.py --hidden many", 2, "at least 1"),
+        ("reproduce_book.py", 2, "required: COMMAND"),
+        ("reproduce_book.py run c9-magic", 2, "no experiment is called 'c9-magic': see list"),
+        ("reproduce_book.py run --chapter 2", 2, "invalid choice"),
+        ("reproduce_book.py run --jobs 0", 2, "at least 1"),
+        ("reproduce_book.py replay c9-magic", 2, "invalid choice"),
+    ],
+)
+def test_the_other_scripts_answer_in_one_line_too(line: str, status: int, message: str) -> None:
+    done = script(line)
+    assert done.returncode == status
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_pictures_have_two_formats_and_a_place(run: Path, tmp_path: Path) -> None:
+    for out, message in (("x.gif", "saved as .png or .svg"), ("no/x.png", "cannot write")):
+        done = script(f"plot_curves.py {run} --out {tmp_path / out}")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert message in done.stderr
 
 
 @pytest.mark.parametrize("name", ["evaluate_mnist.py", "plot_curves.py"])

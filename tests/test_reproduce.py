@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nndl.book import runner
-from nndl.book.experiments import EXPERIMENTS, Reading, run_seed
+from nndl.book.experiments import EXPERIMENTS, Reading, run_seed, vote
 from nndl.book.report import render
 
 ROOT = Path(__file__).parent.parent
@@ -169,3 +170,13 @@ def test_the_page_of_results_is_not_stale() -> None:
     assert (folder / "README.md").read_text() == render(folder), (
         "results/README.md is stale: python scripts/reproduce_book.py report"
     )
+
+
+def test_the_vote_is_the_plurality_and_of_equals_the_first() -> None:
+    def network(*wrong: list[int]) -> dict[str, Any]:
+        return {"final": {"mistakes": list(wrong)}}
+
+    five = [network([1, 5], [2, 3]), network([1, 5]), network([1, 6]), network(), network([2, 4])]
+    assert vote(five) == [(1, 5)]  # two say 5, two are right, and a 5 came first
+    assert vote(five[::-1]) == []  # now one that is right
+    assert vote([network([7, 1], [3, 0])]) == [(3, 0), (7, 1)]

@@ -6,6 +6,7 @@ record names are those of docs/book.md. Accuracies are in percent here, since th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -30,7 +31,7 @@ from nndl.storage import load_checkpoint, read_about, save_checkpoint
 from nndl.streams import generator
 from nndl.training import History, Settings, State, train
 
-__all__ = ["EXPERIMENTS", "Experiment", "Reading", "run_seed"]
+__all__ = ["EXPERIMENTS", "Experiment", "Reading", "best_epoch", "run_seed", "vote"]
 
 Result = dict[str, Any]
 
@@ -75,6 +76,21 @@ def best_epoch(result: Result) -> int:
     """Return the first epoch with the best validation accuracy."""
     validation: list[float] = result["epochs"]["validation_accuracy"]
     return validation.index(max(validation))
+
+
+def vote(results: list[Result]) -> list[tuple[int, int]]:
+    """Return the (index, answer) that a plurality of networks of chapter 6 gets wrong.
+
+    Of answers with as many votes, the one that came first counts, as in the author's program.
+    """
+    given = [dict(map(tuple, result["final"]["mistakes"])) for result in results]
+    right = -1
+    wrong = []
+    for index in sorted(set().union(*given)):
+        answers = Counter(answer.get(index, right) for answer in given)
+        if (plurality := answers.most_common(1)[0][0]) != right:
+            wrong.append((index, plurality))
+    return wrong
 
 
 @dataclass(frozen=True)

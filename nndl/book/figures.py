@@ -30,11 +30,13 @@ from nndl.book.constructions import (
     tower,
     towers,
 )
+from nndl.book.experiments import Result, vote
 from nndl.book.published import published
 from nndl.book.replay import from_json
 from nndl.book.runner import load_results
 from nndl.costs import Cost, cross_entropy, quadratic
-from nndl.plots import COLOURS, save, style
+from nndl.data import load_mnist
+from nndl.plots import COLOURS, plot_mistakes, plot_weights, save, style
 
 __all__ = ["FIGURES", "draw_all"]
 
@@ -120,6 +122,8 @@ def _band(ax: Axes, x: Any, series: Floats, i: int, label: str) -> None:
 def _authors(ax: Axes, results: Path, line: Line, first: int, label: str | None) -> None:
     """Draw the published curve, and between the epochs that it gives its replay."""
     name = line.record or line.experiment
+    if name not in published():
+        return
     series = published()[name]
     set_name, _, kind = line.quantity.partition("_")
     key = f"{SETS[set_name]}_{'correct' if kind == 'accuracy' else kind}"
@@ -301,6 +305,26 @@ def _towers(fig: Figure, results: Path) -> None:
         ax.set(title=title, xlabel="x", ylabel="y", zlim=(0, 1), xticks=(0, 1), yticks=(0, 1))
 
 
+def _filters(fig: Figure, results: Path) -> None:
+    """Draw the filters of the first layer of a network with dropout: whiter is smaller."""
+    plot_weights(fig, _dropout_networks(results)[0]["final"]["filters"], 5, grey=True)
+
+
+def _ensemble_errors(fig: Figure, results: Path) -> None:
+    """Draw the test images that the vote of the networks with dropout gets wrong."""
+    index, given = zip(*vote(_dropout_networks(results)), strict=True)
+    test = load_mnist(dtype=np.uint8, download=False)[2]
+    rows = np.array(index)
+    plot_mistakes(fig, test.images[rows], test.labels[rows], given)
+
+
+def _dropout_networks(results: Path) -> list[Result]:
+    runs = load_results(results / "book", "c6-dropout")
+    if not runs:
+        raise FileNotFoundError("c6-dropout has not been run")
+    return runs
+
+
 def _lines(*lines: Line, **more: Any) -> tuple[tuple[float, float], Draw]:
     return WIDE, partial(_curves, lines=lines, **more)
 
@@ -346,4 +370,12 @@ FIGURES: dict[str, tuple[tuple[float, float], Draw]] = {
     "training_speed_2_layers": (WIDE, partial(_norms, depth=2)),
     "training_speed_3_layers": (WIDE, partial(_norms, depth=3)),
     "training_speed_4_layers": (WIDE, partial(_norms, depth=4)),
+    "conv_accuracy": _lines(
+        Line("c6-dbl-conv", "validation_accuracy", "sigmoid"),
+        Line("c6-prob-tanh", "validation_accuracy", "tanh"),
+        Line("c6-relu", "validation_accuracy", "rectified"),
+        ylim=(97, 99.5),
+    ),
+    "conv_filters": (WIDE, _filters),
+    "ensemble_errors": (WIDE, _ensemble_errors),
 }

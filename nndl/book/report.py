@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 
 from scipy.special import stdtrit
 
-from nndl.book.experiments import EXPERIMENTS, Experiment, Reading, Result
+from nndl.book.experiments import EXPERIMENTS, Experiment, Reading, Result, vote
 from nndl.book.replay import REPLAYS, agreement, from_json
 from nndl.book.runner import load_results
 
@@ -76,6 +76,8 @@ def render(folder: Path) -> str:
             if e.section.startswith(f"{chapter},")
             for row in _rows(name, e, load_results(folder / "book", name))
         ]
+        if chapter == 6:
+            rows.append(_ensemble(load_results(folder / "book", "c6-dropout")))
         parts.append(_table(f"Chapter {chapter}", rows))
     notes = "\n".join(f"{i}. {note}" for i, note in enumerate(NOTES, start=1))
     parts += [f"## Notes\n\n{notes}\n", _environment(folder)]
@@ -99,6 +101,13 @@ def _rows(name: str, e: Experiment, results: list[Result]) -> Iterator[str]:
         seconds = f"{median(r['seconds'] for r in results):.0f}" if results else ""
         cells += [str(len(results)), seconds, notes if i == 0 else ""]
         yield f"| {' | '.join(cells)} |"
+
+
+def _ensemble(networks: list[Result]) -> str:
+    """Return the row of the vote of the dropout networks, as they stand after their last epoch."""
+    wrong = f"{100 - len(vote(networks)) / 100:.2f}" if networks else "not run yet"
+    what = f"plurality vote of the {len(networks) or 5} networks with dropout"
+    return f"| `c6-ensemble` | {what} | test accuracy, last | 99.67 | {wrong} |  |  | 1 |  |  |"
 
 
 def _reading(reading: Reading) -> str:

@@ -79,14 +79,14 @@ class Dense(Learning):
         if a.shape[1] != self.m:
             self.allocate(a.shape[1])
         self.x = a
-        affine(self.w, a, self.b, self.ones, self.z)
+        affine(self.w, a, self.b, self.ones, self.z)  # z = w @ a + b
         return self.activation(self.z, self.a)
 
     def error(self, nabla_a: Array) -> Array:
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
 
     def propagate(self, delta: Array) -> Array:
-        return transposed_product(self.w, delta, self.nabla_x)
+        return transposed_product(self.w, delta, self.nabla_x)  # w.T @ delta
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         nabla_b: Array = delta.sum(axis=1, keepdims=True)  # BP3

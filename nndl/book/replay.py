@@ -101,7 +101,10 @@ REPLAYS: dict[str, Replay] = {
         cost_tolerance=1e-5,
         note="All 30 counts of test images are the author's. Rounding grows from 1e-13 in the cost "
         "after the first epoch to 4e-6 after the last, which in some epochs moves one training "
-        "image of the 50,000 across the border; so it does with the book's own loop over examples.",
+        "image of the 50,000 across the border; so it does with the book's own loop over examples. "
+        "Which image, the BLAS decides: with OpenBLAS's SkylakeX kernels only the training count "
+        "of epoch 27 is off by one, with OPENBLAS_CORETYPE=Nehalem only that of epoch 19; so every "
+        "value comes back exactly with one or the other.",
     ),
     "c3-winit-30": Replay(_OLD_AND_NEW),
     "c3-winit-100": Replay(_OLD_AND_NEW, hidden=100),

@@ -164,7 +164,8 @@ def _replays(folder: Path) -> str:
             for curve, epoch in found.parts_at.items()
         )
         note = REPLAYS[name].note if found.differ and name in REPLAYS else ""
-        rows.append(f"| `{name}` | {found.values} | {found.differ} | {parts} {note} |")
+        remark = ". ".join(filter(None, (parts, note)))
+        rows.append(f"| `{name}` | {found.values} | {found.differ} | {remark} |")
     return "\n".join(
         [
             "## The author's own runs, replayed\n",

@@ -132,11 +132,18 @@ class Conv(Learning):
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
 
     def propagate(self, delta: Array) -> Array:
-        buffers, (delta_z, _) = self.buffers, self._spread(delta)
-        if buffers.nabla_patches is None:
-            buffers.nabla_patches = np.empty_like(buffers.patches)
-        transposed_product(self.w, delta_z, buffers.nabla_patches)
-        return _paste(buffers.nabla_patches, self.size, (buffers.m, *self.shape_in))
+        delta_z, _ = self._spread(delta)
+        height, width, c = self.shape_in
+        rows, across, _ = self.shape_z
+        pictures = np.zeros((self.buffers.m, height, width, c), delta.dtype)
+        part = columns(c, delta_z.shape[1], delta.dtype)
+        pixels = part.T.reshape(-1, rows, across, c)
+        # One pixel of the patches at a time: patches overlap, so they cannot be written at once.
+        for k, (i, j) in enumerate(np.ndindex(self.size, self.size)):
+            w = self.w[:, k * c : (k + 1) * c]
+            transposed_product(w, delta_z, part)  # w.T @ delta
+            pictures[:, i : i + rows, j : j + across] += pixels
+        return pictures.reshape(-1, height * width * c).T
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         delta_z, delta_b = self._spread(delta)
@@ -173,7 +180,6 @@ class _Buffers:
         self.patches = columns(conv.w.shape[1], m * height * width, dtype)
         self.z = columns(maps, m * height * width, dtype)
         self.ones = np.ones((1, m * prod(conv.shape_out[:2])), dtype)
-        self.nabla_patches: Array | None = None  # the first layer never needs it
         self.later: Later = ([], [])
 
 
@@ -255,18 +261,6 @@ def _cut(pictures: Array, size: int, patches: Array) -> None:
     shape = (m, height - size + 1, width - size + 1, size, size * c)
     windows = as_strided(pictures, shape, (by_picture, by_row, by_pixel, by_row, by_map))
     patches.T.reshape(shape)[...] = windows
-
-
-def _paste(patches: Array, size: int, shape: tuple[int, int, int, int]) -> Array:
-    """Add up patches where they were cut, the transpose of `_cut`: return (n_in, m)."""
-    m, height, width, c = shape
-    pictures = np.zeros(shape, patches.dtype)
-    rows, across = height - size + 1, width - size + 1
-    parts = patches.T.reshape(m, rows, across, size, size, c)
-    for i in range(size):
-        for j in range(size):
-            pictures[:, i : i + rows, j : j + across] += parts[:, :, :, i, j]
-    return pictures.reshape(m, -1).T
 
 
 def _pool(z: Array, size: int) -> tuple[Array, Later]:

@@ -33,6 +33,11 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"images must be numbers of shape (n, {n_in}), a row for each, but are "
             f"{array.dtype} of shape {array.shape}; reshape them, a single one to (1, {n_in})"
         )
+    if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.size and array.max() > 1:
+        raise ValueError(
+            f"images must be floats like those of the training set, or raw pixels of uint8, but "
+            f"are {array.dtype} up to {array.max()}; convert raw pixels with .astype(numpy.uint8)"
+        )
     if array.dtype == np.uint8:
         columns: Array = np.multiply(array, 1 / 256, dtype=dtype).T
         return columns

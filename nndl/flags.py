@@ -20,11 +20,11 @@ def whole_or_none(text: str) -> int | None:
 
 
 def percent(text: str) -> float:
-    """Return a number from 0 to 100."""
+    """Return a number from 1 to 100: what is smaller is a fraction by mistake."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 100:
-        raise ArgumentTypeError(f"expected a percentage from 0 to 100, not {text!r}")
+    if not 1 <= value <= 100:
+        raise ArgumentTypeError(f"expected a percentage from 1 to 100, like 97.5, not {text!r}")
     return value

@@ -151,8 +151,14 @@ class Network:
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
         if _are_sizes(layers):
+            if input_shape is not None:
+                raise ValueError("sizes begin with the number of inputs: leave input_shape out")
             input_shape, *neurons = layers
             layers = dense_layers(neurons, cost, activation, output, init, dropout)
+        elif activation is not sigmoid or output or init is not default or dropout:
+            raise ValueError(
+                "activation, output, init and dropout are for sizes: give each layer its own"
+            )
         self.layers, self.output = _check_layers(layers)
         self.cost = cost
         cost.check(self.output.activation)
@@ -187,9 +193,10 @@ class Network:
 
     def astype(self, dtype: DTypeLike) -> Network:
         """Return a copy that computes in another dtype; its velocities start from 0."""
-        twin = Network(
-            copy.deepcopy(self.layers), cost=self.cost, dtype=dtype, input_shape=self.input_shape
-        )
+        layers = copy.deepcopy(self.layers)
+        for layer in layers:
+            vars(layer).pop("w", None)  # as if never built
+        twin = Network(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
         for new, old in zip(twin.parameters, self.parameters, strict=True):
             new[...] = old
         return twin
@@ -471,8 +478,12 @@ def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
             "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError("every layer needs parameters of its own: build each one separately")
+    taken = any(isinstance(layer, Learning) and "w" in vars(layer) for layer in layers)
+    if taken or len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError(
+            "every layer needs parameters of its own, but one stands here twice or belongs to "
+            "another network: make new ones"
+        )
     if not isinstance(layers[-1], Dense):
         raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
     return list(layers), layers[-1]

@@ -229,6 +229,8 @@ def train(
     history.ended = ""  # it goes on
     sets = dict(monitor or {})
     if validation is not None:
+        if "validation" in sets:
+            raise ValueError('monitor holds "validation" too: give it another name')
         sets["validation"] = validation
     for data in (training, *sets.values()):
         check_dataset(data, net.n_in, net.n_out)

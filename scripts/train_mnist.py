@@ -232,12 +232,14 @@ def run(
 ) -> tuple[Network, History]:
     """Train, or go on with training, and save all but the pictures."""
     training, validation, test = data
-    if folder.checkpoint_path.exists():
-        net, state, settings = load_checkpoint(folder.checkpoint_path)
 
     def checkpoint(net: Network, state: State) -> None:
         save_checkpoint(folder.checkpoint_path, net, state, settings)
 
+    if folder.checkpoint_path.exists():
+        net, state, settings = load_checkpoint(folder.checkpoint_path)
+    else:
+        checkpoint(net, state)  # to go on from if it is interrupted in the first epoch
     monitor = {"training": training} if config["monitor_training"] else {}
     monitor |= {"test": test} if config["monitor_test"] else {}
     try:
@@ -283,13 +285,15 @@ def main() -> int:
     except (TypeError, ValueError) as error:
         return fail(error, 2)
     kind = training.name.removesuffix(" training")
-    print(
-        f"{net}\ndata: {kind}, {len(training):,} images to train, "
-        f"{len(data[1]):,} to validate, {len(data[2]):,} to test\n{settings}"
-    )
+    if not call.quiet:
+        print(
+            f"{net}\ndata: {kind}, {len(training):,} images to train, "
+            f"{len(data[1]):,} to validate, {len(data[2]):,} to test\n{settings}"
+        )
     if call.dry_run:
         return 0
-    name = f"{kind}-{'-'.join(map(str, config['hidden']))}".lower().replace(" ", "-")
+    parts = [kind, *["conv"] * bool(config["conv"]), *config["conv"], *config["hidden"]]
+    name = "-".join(map(str, parts)).lower().replace(" ", "-")
     folder = RunFolder(call.resume or call.out or free_name(RUNS, name))
     try:
         folder.path.mkdir(parents=True, exist_ok=True)

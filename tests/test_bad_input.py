@@ -16,7 +16,8 @@ import pytest
 from nndl.checks import gradient_check
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.functions import tanh
+from nndl.functions import relu, softmax, tanh
+from nndl.initialisers import he
 from nndl.layers import Dropout, Step
 from nndl.metrics import accuracy, confusion_matrix, evaluate, mistakes, wilson_interval
 from nndl.network import Dense, Network
@@ -322,3 +323,37 @@ def test_numbers_of_numpy_are_numbers() -> None:
     sgd(DATA, np.int64(1), np.int64(2), np.float32(0.5))
     settings = Settings(np.int64(3), np.int64(2), np.float32(0.5), patience=np.int64(1))
     assert settings == Settings(3, 2, 0.5, patience=1)
+
+
+def test_a_layer_belongs_to_one_network() -> None:
+    layers = [Dense(3), Dense(2)]
+    first = Network(layers, input_shape=4, rng=0)
+    with pytest.raises(ValueError, match="belongs to another network: make new ones"):
+        Network(layers, input_shape=4, rng=1)
+    assert first.astype(np.float64).n_parameters == first.n_parameters
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"activation": relu}, {"output": softmax}, {"init": he}, {"dropout": 0.5}]
+)
+def test_what_is_for_sizes_is_not_ignored_beside_layers(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="are for sizes: give each layer its own"):
+        Network([Dense(2)], input_shape=4, **arguments)
+    with pytest.raises(ValueError, match="leave input_shape out"):
+        Network([4, 2], input_shape=4)
+
+
+def test_raw_pixels_of_another_dtype_than_uint8_are_not_taken_for_floats() -> None:
+    net = Network([4, 2], rng=0)
+    raw = np.array([[0, 255, 3, 1]])
+    with pytest.raises(ValueError, match=r"up to 255; convert raw pixels with"):
+        net.predict(raw)
+    np.testing.assert_array_equal(
+        net.predict_proba(raw.astype(np.uint8)), net.predict_proba(raw / 256)
+    )
+    assert net.predict([[0, 1, 1, 0]]).shape == (1,)  # zeros and ones mean themselves
+
+
+def test_a_monitored_set_does_not_take_the_place_of_validation() -> None:
+    with pytest.raises(ValueError, match='monitor holds "validation" too'):
+        train(Network([3, 2]), DATA, validation=DATA, monitor={"validation": DATA})

@@ -19,7 +19,7 @@ from nndl.conv import BLOCK, Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
 from nndl.functions import ACTIVATIONS, Activation, Array, identity, relu, softmax, tanh
-from nndl.initialisers import Initialiser, large
+from nndl.initialisers import Initialiser
 from nndl.layers import Dropout, Layer
 from nndl.network import Dense, Network
 
@@ -546,7 +546,7 @@ def test_a_network_ends_with_a_dense_layer_and_knows_its_input_shape() -> None:
 
 
 def test_pictures_of_another_size_are_refused() -> None:
-    net = Network([Conv(2, 3), Dense(3)], cost=cross_entropy, init=large, input_shape=(1, 5, 5))
+    net = Network([Conv(2, 3), Dense(3)], cost=cross_entropy, input_shape=(1, 5, 5))
     with pytest.raises(ValueError, match=r"x must be numbers of shape \(25, m\)"):
         net(np.zeros((24, 2)))
 

@@ -114,8 +114,8 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--l1 -1", 2, "0 or more"),
         ("--seed -1", 2, "whole number"),
         ("--seed now", 2, "invalid int value"),
-        ("--target-accuracy high", 2, "from 0 to 100"),
-        ("--target-accuracy 0.98e3", 2, "from 0 to 100"),
+        ("--target-accuracy high", 2, "from 1 to 100"),
+        ("--target-accuracy 0.98", 2, "from 1 to 100"),
         ("--conv 0", 2, "at least 1"),
         ("--conv 4 4 4", 2, "is larger than its pictures of 4 x 4"),
         ("--halve-after 0", 2, "at least 1"),
@@ -254,6 +254,21 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     while not path.exists():
         assert process.poll() is None
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_in_its_first_epoch_is_not_finished(
+    digits: Path, tmp_path: Path, signum: signal.Signals
+) -> None:
+    line = f"train_mnist.py --data {digits} --conv 20 --hidden 300 --epochs 1 --expand elastic"
+    process = subprocess.Popen(
+        command(f"{line} --out {tmp_path}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(tmp_path / "checkpoint.npz", process)
+    process.send_signal(signum)
+    process.wait()
+    assert script(f"train_mnist.py --resume {tmp_path} --quiet").returncode == 0
+    assert len(RunFolder(tmp_path).history()) == 1
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL", "SIGKILL again and again"])

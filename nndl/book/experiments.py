@@ -565,16 +565,18 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
     """
     e = EXPERIMENTS[name]
     init_rng, training_rng = generator(seed).spawn(2)
-    net = Network(
-        e.layers() if e.layers else e.sizes,
-        cost=e.cost,
-        activation=e.activation,
-        output=e.output,
-        init=e.init,
-        dropout=e.dropout,
-        rng=init_rng,
-        input_shape=(1, 28, 28) if e.layers else None,
-    )
+    if e.layers:
+        net = Network(e.layers(), cost=e.cost, input_shape=(1, 28, 28), rng=init_rng)
+    else:
+        net = Network(
+            e.sizes,
+            cost=e.cost,
+            activation=e.activation,
+            output=e.output,
+            init=e.init,
+            dropout=e.dropout,
+            rng=init_rng,
+        )
     training, validation, test = _mnist()
     training = _fivefold() if e.fivefold else training[: e.training_size]
     validation = validation[: e.validation_size]

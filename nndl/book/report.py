@@ -137,7 +137,7 @@ def _ours(results: list[Result], reading: Reading) -> list[str]:
         best = reading.of(max(results[: reading.best_of], key=Reading("validation_accuracy").of))
     else:
         best = better(values[: reading.best_of])
-    ours = f"{_number(reading, centre)} ± {_number(reading, sd)}"
+    ours = _number(reading, centre) + (f" ± {_number(reading, sd)}" if n > 1 else "")
     if reading.book is None or n < 2:
         inside = ""
     else:

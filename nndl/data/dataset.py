@@ -47,8 +47,12 @@ class Dataset:
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"labels must be integers of shape ({len(images)},), one for each image, but are "
-                f"{labels.dtype} of shape {labels.shape}; one-hot labels become integers by "
-                "labels.argmax(axis=1)"
+                f"{labels.dtype} of shape {labels.shape}; "
+                + (
+                    "one-hot labels become integers by labels.argmax(axis=1)"
+                    if labels.ndim == 2
+                    else "names become integers by numpy.unique(labels, return_inverse=True)[1]"
+                )
             )
         if labels.size and labels.min() < 0:
             raise ValueError(f"labels must be 0 or more, but the smallest is {labels.min()}")

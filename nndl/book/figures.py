@@ -112,8 +112,8 @@ def _ours(results: Path, line: Line) -> Floats:
 
 def _band(ax: Axes, x: Any, series: Floats, i: int, label: str) -> None:
     """Draw the mean of all seeds, and a band from the lowest to the highest."""
-    dashes = ("-", "--", "-.")[i]
-    ax.plot(x, series.mean(axis=0), dashes, color=COLOURS[i], label=f"{label}, {len(series)} seeds")
+    dashes, seeds = ("-", "--", "-.")[i], f"{len(series)} seed{'s' * (len(series) > 1)}"
+    ax.plot(x, series.mean(axis=0), dashes, color=COLOURS[i], label=f"{label}, {seeds}")
     ax.fill_between(
         x, series.min(axis=0), series.max(axis=0), color=COLOURS[i], alpha=0.25, linewidth=0
     )

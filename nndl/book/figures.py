@@ -301,7 +301,8 @@ def _towers(fig: Figure, results: Path) -> None:
     for i, (title, net) in enumerate(panels.items(), start=1):
         ax = fig.add_subplot(2, 2, i, projection="3d")
         z = net(points)[0].reshape(x.shape)
-        ax.plot_surface(x, y, z, cmap="cividis", vmin=0, vmax=1, rstride=2, cstride=2, lw=0)
+        look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "lw": 0, "rasterized": True}
+        ax.plot_surface(x, y, z, rstride=2, cstride=2, **look)
         ax.set(title=title, xlabel="x", ylabel="y", zlim=(0, 1), xticks=(0, 1), yticks=(0, 1))
 
 

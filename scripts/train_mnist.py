@@ -345,4 +345,8 @@ def fail(error: object, status: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before or after training, which handles it itself
+        print("\ninterrupted; a run that has begun goes on with --resume", file=sys.stderr)
+        sys.exit(130)

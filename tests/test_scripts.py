@@ -286,6 +286,8 @@ def test_a_run_goes_on_bit_for_bit(digits: Path, tmp_path: Path, how: str) -> No
         signum = getattr(signal, how.split()[0])
         process.send_signal(signum)
         status = process.wait()
+        if status == 0 and "again" in how:
+            break  # it was done before it could be killed once more
         assert status == (130 if signum == signal.SIGINT else -signum)
         process = subprocess.Popen(
             command(f"train_mnist.py --resume {part}"), stdout=subprocess.DEVNULL

@@ -29,6 +29,11 @@ __all__ = [
 
 _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which takes less time to ask for than the dtype
 
+# Up to so many multiplications, and outputs, OpenBLAS multiplies without first copying the weights
+# into an order of its own. For the few columns of a mini-batch that copy takes longer than the
+# product, so weights that are larger are taken some rows at a time.
+_MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
+
 
 def columns(n: int, m: int, dtype: Any) -> Array:
     """Return an uninitialised (n, m) array whose columns are contiguous, as BLAS likes them."""
@@ -47,6 +52,11 @@ def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
     """
     gemm = _GEMM[out.itemsize]
     # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c).
+    if rows := _rows_at_a_time(w, out.shape[1]):
+        z = np.empty(out.shape, out.dtype)
+        for i in range(0, len(w), rows):
+            gemm(1.0, a, w[i : i + rows].T, 0.0, z[i : i + rows].T, 1, 0, 1)
+        return np.add(z, b, out=out)
     gemm(1.0, w.T, a, 0.0, out, 1, 0, 1)
     gemm(1.0, b, ones, 1.0, out, 0, 0, 1)
     return out
@@ -65,8 +75,21 @@ def add_bias(z: Array, b: Array, ones: Array) -> None:
 
 def transposed_product(w: Array, delta: Array, out: Array) -> Array:
     """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
-    _GEMM[out.itemsize](1.0, w.T, delta, 0.0, out, 0, 0, 1)
+    gemm = _GEMM[out.itemsize]
+    if rows := _rows_at_a_time(w, out.shape[1]):
+        for i in range(0, len(w), rows):
+            part = delta[i : i + rows]
+            gemm(1.0, w[i : i + rows].T, part, 0.0 if i == 0 else 1.0, out, 0, 0, 1)
+        return out
+    gemm(1.0, w.T, delta, 0.0, out, 0, 0, 1)
     return out
+
+
+def _rows_at_a_time(w: Array, m: int) -> int:
+    """Return how many rows of w to multiply at a time with m columns, 0 for all at once."""
+    if w.size * m <= _MULTIPLICATIONS or m > _FEW_COLUMNS:
+        return 0
+    return min(_OUTPUTS // m, max(1, _MULTIPLICATIONS // (m * w.shape[1])))
 
 
 def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:

@@ -89,7 +89,8 @@ def _rows_at_a_time(w: Array, m: int) -> int:
     """Return how many rows of w to multiply at a time with m columns, 0 for all at once."""
     if w.size * m <= _MULTIPLICATIONS or m > _FEW_COLUMNS:
         return 0
-    return min(_OUTPUTS // m, max(1, _MULTIPLICATIONS // (m * w.shape[1])))
+    rows: int = max(1, _MULTIPLICATIONS // (m * w.shape[1]))
+    return min(rows, _OUTPUTS // m)
 
 
 def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:

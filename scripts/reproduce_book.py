@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,10 @@ def main() -> int:
     args = parse()
     try:
         args.command(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `... list | head`: what was not read was not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"reproduce_book.py: error: {error}", file=sys.stderr)
         return 1
@@ -79,6 +84,8 @@ def parse() -> argparse.Namespace:
 
     sub = commands.add_parser("report", help="write results/README.md from what has been run")
     sub.set_defaults(command=report)
+    for sub in commands.choices.values():
+        sub.add_argument("--results", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -105,15 +112,16 @@ def replay_all(args: argparse.Namespace) -> None:
             curves = {"": {"evaluation_correct": [average_darkness(training, test)]}}
         else:
             curves = replay(name, report=print)
-        found = agreement(name, curves)
-        print(f"{name}: {found.values} published values, {found.differ} differ")
-        for curve, epoch in found.parts_at.items():
-            print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
-        if found.differ and name in REPLAYS and REPLAYS[name].note:
-            print(f"  {REPLAYS[name].note}")
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
+        found = agreement(name, curves)
+        by_rounding = f", {found.undecided} decided by rounding" if found.undecided else ""
+        print(f"{name}: {found.values} published values, {found.differ} differ{by_rounding}")
+        for curve, epoch in found.parts_at.items():
+            print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
+        if (found.differ or found.undecided) and name in REPLAYS and REPLAYS[name].note:
+            print(f"  {REPLAYS[name].note}")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -152,7 +152,8 @@ def descend(
     if l1:
         # l1 sgn(w), three times faster than numpy.sign and equal to it for 0 and all |w| > 1e-30.
         shrink = np.multiply(w, 2.0**100, out=scratch)
-        np.clip(shrink, -l1, l1, out=shrink)
+        limit = w.dtype.type(l1)  # a Python number, or numpy.clip, would take twice the time
+        shrink.clip(-limit, limit, out=shrink)
     if v is None:
         accumulate(w, delta, a, alpha, 1 - decay)
         if shrink is not None:

@@ -29,10 +29,12 @@ __all__ = [
 
 _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which takes less time to ask for than the dtype
 
-# Up to so many multiplications, and outputs, OpenBLAS multiplies without first copying the weights
-# into an order of its own. For the few columns of a mini-batch that copy takes longer than the
-# product, so weights that are larger are taken some rows at a time.
+# Up to so many multiplications, and outputs, OpenBLAS multiplies without first copying an operand
+# into an order of its own. For the few columns of a mini-batch the copy of large weights takes
+# longer than the product, so they are taken some rows at a time; and the many columns of the
+# patches of a convolution some columns at a time.
 _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
+_LARGE = _MULTIPLICATIONS // _FEW_COLUMNS  # weights that may be too many
 
 
 def columns(n: int, m: int, dtype: Any) -> Array:
@@ -52,7 +54,7 @@ def affine(w: Array, a: Array, b: Array, ones: Array, out: Array) -> Array:
     """
     gemm = _GEMM[out.itemsize]
     # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c).
-    if rows := _rows_at_a_time(w, out.shape[1]):
+    if w.size > _LARGE and (rows := _rows_at_a_time(w, out.shape[1])):
         z = np.empty(out.shape, out.dtype)
         for i in range(0, len(w), rows):
             gemm(1.0, a, w[i : i + rows].T, 0.0, z[i : i + rows].T, 1, 0, 1)
@@ -76,7 +78,7 @@ def add_bias(z: Array, b: Array, ones: Array) -> None:
 def transposed_product(w: Array, delta: Array, out: Array) -> Array:
     """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
     gemm = _GEMM[out.itemsize]
-    if rows := _rows_at_a_time(w, out.shape[1]):
+    if w.size > _LARGE and (rows := _rows_at_a_time(w, out.shape[1])):
         for i in range(0, len(w), rows):
             part = delta[i : i + rows]
             gemm(1.0, w[i : i + rows].T, part, 0.0 if i == 0 else 1.0, out, 0, 0, 1)
@@ -94,7 +96,7 @@ def _rows_at_a_time(w: Array, m: int) -> int:
 
 
 def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
-    """Compute w <- beta w + alpha delta @ a.T in place, in one gemm: BP4, decay and step at once.
+    """Compute w <- beta w + alpha delta @ a.T in place, by gemm: BP4, decay and step at once.
 
     Raises
     ------
@@ -102,11 +104,18 @@ def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> N
         If the layout or dtype of w makes BLAS work on a copy of it.
     """
     c = w.T  # Fortran's order, in which BLAS can write
-    if _GEMM.get(w.itemsize, dgemm)(alpha, a, delta, beta, c, 0, 1, 1) is not c:
+    gemm, m = _GEMM.get(w.itemsize, dgemm), a.shape[1]
+    rest: list[tuple[Array, Array]] = []
+    if m > _FEW_COLUMNS and 20 <= (some := _MULTIPLICATIONS // w.size) < m:
+        rest = [(a[:, i : i + some], delta[:, i : i + some]) for i in range(some, m, some)]
+        a, delta = a[:, :some], delta[:, :some]
+    if gemm(alpha, a, delta, beta, c, 0, 1, 1) is not c:
         raise RuntimeError(
             f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
             f"with strides {w.strides}; change them by weights[l][...] = values"
         )
+    for a_part, delta_part in rest:
+        gemm(alpha, a_part, delta_part, 1.0, c, 0, 1, 1)
 
 
 def descend(

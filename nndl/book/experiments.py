@@ -490,6 +490,14 @@ def _chapter_6() -> dict[str, Experiment]:
         "c6-basic-conv": e("20 maps, 100 neurons", 98.78, partial(_network3, (20,), (100,))),
         "c6-ex-omit-fc": e("20 maps, no dense hidden layer", None, partial(_network3, (20,))),
         "c6-dbl-conv": e("20 and 40 maps, 100 neurons", 99.06, two),
+        "c6-own-dbl-conv": replace(
+            CHAPTER_6,
+            title="20 and 40 maps, 100 neurons, weights by n_in, reshuffled",
+            readings=test(),
+            layers=partial(two, init=default),
+            reshuffle=True,
+            notes=(13,),
+        ),
         "c6-prob-tanh": e("20 and 40 maps, 100 neurons, tanh", None, partial(two, activation=tanh)),
         "c6-relu": replace(
             rectified,

@@ -44,6 +44,8 @@ NOTES = (
     "every epoch; lambda is divided by the number of mini-batches, so that it is ten times the "
     "lambda of chapter 3. The test set is read at the last of the best validation epochs; best of "
     "three is the run that is best on the validation set.",
+    "The row above without network3's peculiarities: weights start at N(0, 1/n_in), and "
+    "mini-batches are drawn anew in every epoch.",
 )
 
 HEAD = """\

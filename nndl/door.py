@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nndl.data.dataset import Dataset
+from nndl.data.dataset import Dataset, warn_of_raw_pixels
 from nndl.functions import Array
 
 __all__ = ["as_columns", "as_targets", "check_dataset", "one_hot", "rows_as_columns"]
@@ -22,7 +23,7 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"{array.dtype} of shape {array.shape}; transpose images in rows, and reshape a "
             f"single one to ({n_in}, 1)"
         )
-    return _finite(array, "x", dtype)
+    return _finite(array, "x", dtype)[0]
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
@@ -41,7 +42,9 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     if array.dtype == np.uint8:
         columns: Array = np.multiply(array, 1 / 256, dtype=dtype).T
         return columns
-    return _finite(array, "images", dtype).T
+    numbers, total = _finite(array, "images", dtype)
+    warn_of_raw_pixels(total, numbers.size, stacklevel=5)
+    return numbers.T
 
 
 def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
@@ -54,7 +57,7 @@ def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
             f"y must have the shape ({n_out}, {m}), or be {m} integer labels, but is "
             f"{array.dtype} of shape {array.shape}"
         )
-    return _finite(array, "y", dtype)
+    return _finite(array, "y", dtype)[0]
 
 
 def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float32) -> Array:
@@ -92,13 +95,14 @@ def _array(x: ArrayLike | Dataset) -> NDArray[Any]:
     return np.asarray(x)
 
 
-def _finite(array: NDArray[Any], name: str, dtype: DTypeLike) -> Array:
+def _finite(array: NDArray[Any], name: str, dtype: DTypeLike) -> tuple[Array, float]:
+    """Return finite numbers and their sum."""
     # The sum of finite numbers is rarely infinite, and cheap: only then look at each.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers: Array = array.astype(dtype, copy=False)
-        suspicious = not np.isfinite(numbers.sum())
-    if suspicious and not np.isfinite(numbers).all():
+        total = float(numbers.sum())
+    if not isfinite(total) and not np.isfinite(numbers).all():
         raise ValueError(
             f"{name} must be finite in {numbers.dtype}, but holds NaN or infinity: clean it first"
         )
-    return numbers
+    return numbers, total

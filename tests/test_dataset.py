@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nndl.data import Dataset
 from nndl.data.batches import mini_batches
+from nndl.data.synthetic import synthetic_digits
 from nndl.door import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
 from nndl.metrics import confusion_matrix
 from nndl.network import Network
@@ -77,9 +78,29 @@ def test_a_pixel_that_is_not_finite_is_refused_with_its_image(
         Dataset(images, LABELS)
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 def test_large_but_finite_pixels_are_finite() -> None:
     assert len(Dataset(np.full((3, 2), 6e4, np.float16), np.zeros(3, int))) == 3
     assert len(Dataset(np.full((3, 2), 3e38, np.float32), np.zeros(3, int))) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_raw_pixels_as_floats_are_warned_of_where_they_are_given(dtype: type) -> None:
+    digits = synthetic_digits(20, np.random.default_rng(0))
+    floats = (256 * digits.images).astype(dtype)
+    with pytest.warns(UserWarning, match=r"but their mean is \d+\.?\d*; divide raw ones") as caught:
+        Dataset(floats, digits.labels)
+    assert caught[0].filename == __file__
+    net = Network([784, 10])
+    with pytest.warns(UserWarning, match="divide raw ones by 256") as caught:
+        net.predict(floats)
+    assert caught[0].filename == __file__
+
+
+def test_pixels_of_any_usual_scale_are_not_warned_of(rng: np.random.Generator) -> None:
+    for images in (np.ones((3, 4)), rng.normal(size=(50, 20)), np.full((3, 4), 255, np.uint8)):
+        Dataset(images, np.zeros(len(images), int))
+        Network([images.shape[1], 2]).predict(images)
 
 
 def test_a_slice_or_an_array_of_rows_is_a_data_set() -> None:
@@ -179,6 +200,7 @@ def test_training_leaves_the_data_alone() -> None:
 # Mini-batches.
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 12), st.randoms())
 def test_every_image_comes_once_in_order_and_with_its_label(
     n: int, size: int, chunk: int, random: Any

@@ -68,6 +68,7 @@ def test_shift_there_and_back_loses_only_the_margin(dx, dy):
     assert back.dtype == np.uint8
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 def test_fivefold_is_the_original_then_up_down_left_right():
     data = Dataset(np.concatenate([CORNER, 10 * CORNER]), np.array([3, 8]), "squares")
     fivefold = shifted_fivefold(data)
@@ -237,6 +238,7 @@ def test_materialise_keeps_the_original_first(rng):
     assert len(materialise(data, RandomShift(), 1, rng)) == 700
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 @pytest.mark.parametrize(
     ("build", "message"),
     [

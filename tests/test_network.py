@@ -352,6 +352,7 @@ def test_images_come_in_the_given_order_and_transformed(rng: np.random.Generator
     assert same(net, twin)
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 def test_the_default_order_is_a_fresh_permutation_each_epoch() -> None:
     data, seen = Dataset(np.arange(40.0)[:, None], np.zeros(40, int)), []
 
@@ -371,6 +372,7 @@ def test_divergence_is_an_error_that_names_eta(dtype: type, rng: np.random.Gener
         run(net, draw(rng, 50), 100, 5, 1e6)
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 def test_an_epoch_that_ends_on_infinite_parameters_is_divergence_too(
     rng: np.random.Generator,
 ) -> None:

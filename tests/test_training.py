@@ -334,6 +334,7 @@ def test_a_diverged_run_leaves_the_weights_of_the_last_whole_epoch() -> None:
     assert all(np.isfinite(p).all() for p in net.parameters)
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 @pytest.mark.parametrize("sets", [{}, {"validation": VALIDATION}], ids=["unwatched", "watched"])
 def test_a_last_step_to_infinite_weights_is_divergence(sets: dict[str, Dataset]) -> None:
     net, settings = linear(1e38, epochs=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "warn_of_raw_pixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Dataset:
     ValueError
         If the shapes do not fit together, the labels are not whole numbers of at least 0, or a
         pixel is NaN or infinite.
+
+    Warns
+    -----
+    UserWarning
+        If the mean of float pixels is above 1: they are raw ones, 0 to 255, as other loaders give.
     """
 
     images: NDArray[np.floating | np.uint8]
@@ -65,6 +71,8 @@ class Dataset:
                 f"pixels must be finite, but image {row} holds NaN or infinity; "
                 "clean the images before training"
             )
+        if images.dtype != np.uint8:
+            warn_of_raw_pixels(total, images.size)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels)
 
@@ -88,4 +96,14 @@ class Dataset:
         return (
             f"Dataset({self.name!r}, {len(self):,} images of {self.images.shape[1]} pixels, "
             f"{self.images.dtype})"
+        )
+
+
+def warn_of_raw_pixels(total: float, n: int, stacklevel: int = 4) -> None:
+    """Warn if n float pixels add to more than pixels between 0 and 1 can: sigmoids saturate."""
+    if total > n:
+        warnings.warn(
+            f"float pixels should lie between 0 and 1, but their mean is {total / n:.3g}; divide "
+            "raw ones by 256, or give them as uint8",
+            stacklevel=stacklevel,
         )

@@ -1,10 +1,14 @@
-"""Numbers on a command line, for the `type` of an argparse flag."""
+"""What the scripts share: numbers on a command line, and the way out."""
 
 from __future__ import annotations
 
+import os
+import sys
 from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import NoReturn
 
-__all__ = ["percent", "whole", "whole_or_none"]
+__all__ = ["exit_with", "percent", "whole", "whole_or_none"]
 
 
 def whole(text: str) -> int:
@@ -28,3 +32,21 @@ def percent(text: str) -> float:
     if not 1 <= value <= 100:
         raise ArgumentTypeError(f"expected a percentage from 1 to 100, like 97.5, not {text!r}")
     return value
+
+
+def exit_with(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
+    """Run a script's main and exit with its status; show no traceback for what is no error.
+
+    Ctrl-C is a line and status 130. When who reads the output has stopped, as of ``| head``, what
+    was not read was not wanted: the script ends in silence, with a shell's status of SIGPIPE, 141.
+    """
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        status = 141
+    sys.exit(status)

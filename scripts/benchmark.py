@@ -39,7 +39,7 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, load_mnist
 from nndl.environment import environment
 from nndl.files import write_text
-from nndl.flags import whole
+from nndl.flags import exit_with, whole
 from nndl.functions import relu
 from nndl.initialisers import large
 from nndl.metrics import evaluate
@@ -594,4 +594,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from nndl import plots
 from nndl.data import Dataset, load_data
+from nndl.flags import exit_with
 from nndl.metrics import confusion_matrix, evaluate, mistakes, wilson_interval
 from nndl.network import Network
 from nndl.runs import RunFolder
@@ -82,11 +83,15 @@ def main() -> int:
     run = RunFolder(args.run)
     try:
         choice = args.data or run.config()["settings"]["data"]
-        sets = dict(zip(("training", "validation", "test"), load_data(choice), strict=True))
-        net, data, folder = run.network(), sets[args.set], args.out or args.run
+        sets = dict(
+            zip(("training", "validation", "test"), load_data(choice, np.uint8), strict=True)
+        )
+        net, chosen, folder = run.network(), sets[args.set], args.out or args.run
         folder.mkdir(parents=True, exist_ok=True)
-        describe(net, data)
-        draw(net, data, folder)
+        describe(net, chosen)
+        draw(net, chosen, folder)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(f"evaluate_mnist.py: error: {error}", file=sys.stderr)
         return 1
@@ -95,4 +100,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nndl import plots
+from nndl.flags import exit_with
 from nndl.runs import RunFolder
 
 
@@ -46,4 +47,4 @@ def _label(path: Path, paths: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

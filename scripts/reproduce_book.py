@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, repl
 from nndl.book.report import render
 from nndl.data import load_mnist
 from nndl.files import write_text
-from nndl.flags import whole
+from nndl.flags import exit_with, whole
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -35,16 +34,11 @@ def main() -> int:
     args = parse()
     try:
         args.command(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # of `... list | head`: what was not read was not wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        raise
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"reproduce_book.py: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; what is finished is kept, so run the same again", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -148,4 +142,4 @@ def report(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main, "interrupted; what is finished is kept, so run the same again")

@@ -28,7 +28,7 @@ from nndl.data import (
 )
 from nndl.environment import environment
 from nndl.files import folder_lock
-from nndl.flags import percent, whole, whole_or_none
+from nndl.flags import exit_with, percent, whole, whole_or_none
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
@@ -276,7 +276,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     config, call = parse()
     try:
-        data = load_data(config["data"], config["dtype"])
+        data = load_data(config["data"], np.uint8)
     except (OSError, ValueError) as error:
         return fail(error, 1)
     training = data[0][: config["train_size"]]
@@ -323,6 +323,8 @@ def main() -> int:
             folder.checkpoint_path.unlink(missing_ok=True)
     except DivergedError as error:
         return fail(f"{error}; the last finite state is in {folder.path}", 1)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         return fail(error, 1)
     score = evaluate(net, data[2])
@@ -345,8 +347,4 @@ def fail(error: object, status: int) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:  # before or after training, which handles it itself
-        print("\ninterrupted; a run that has begun goes on with --resume", file=sys.stderr)
-        sys.exit(130)
+    exit_with(main, "interrupted; a run that has begun goes on with --resume")

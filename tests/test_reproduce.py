@@ -148,18 +148,6 @@ def test_no_scheduler_is_one_line_and_status_1(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith("reproduce_book.py: error: ")
 
 
-def test_a_reader_that_stops_reading_is_no_error() -> None:
-    command = [*SCRIPT, "list"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait() == 128 + signal.SIGPIPE
-
-
 @pytest.mark.parametrize("first", [True, False])
 def test_where_results_lie_may_stand_before_the_command_or_after_it(
     tmp_path: Path, first: bool

@@ -223,6 +223,29 @@ def test_a_second_run_in_one_folder_is_refused(digits: Path, tmp_path: Path) -> 
     assert f"another process is writing to {tmp_path}" in second.stderr
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "reproduce_book.py list",
+        "evaluate_mnist.py {run} --out {out}",
+        "train_mnist.py {small} {out}",
+    ],
+)
+def test_a_reader_that_stops_reading_is_no_error(
+    line: str, run: Path, digits: Path, tmp_path: Path
+) -> None:
+    small = f"--data {digits} --hidden 5 --epochs 1 --out"
+    typed = command(line.format(run=run, small=small, out=tmp_path / "out"))
+    with subprocess.Popen(
+        typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 128 + signal.SIGPIPE
+
+
 def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:
     done = script(
         f"train_mnist.py --data {digits} --hidden 5 --epochs 1 --target-accuracy 100 "

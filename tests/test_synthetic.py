@@ -124,10 +124,11 @@ def test_any_number_of_digits(n):
     assert np.all(digits.images.max(axis=1) > 0.5)
 
 
-def test_float64_holds_the_same_digits():
-    single, double = synthetic_digits(20, 5), synthetic_digits(20, 5, np.float64)
-    assert double.images.dtype == np.float64
-    np.testing.assert_array_equal(single.images, double.images)
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 1), (np.uint8, 256)])
+def test_other_dtypes_hold_the_same_digits(dtype, unit):
+    single, other = synthetic_digits(20, 5), synthetic_digits(20, 5, dtype)
+    assert other.images.dtype == dtype
+    np.testing.assert_array_equal(unit * single.images, other.images)
 
 
 def test_every_digit_has_several_styles():
@@ -155,7 +156,8 @@ def test_a_skeleton_is_drawn_evenly_from_end_to_end_and_into_its_corners():
 
 
 @pytest.mark.parametrize(
-    ("n", "dtype", "message"), [(-1, np.float32, "0 or more"), (5, np.uint8, "float32 or float64")]
+    ("n", "dtype", "message"),
+    [(-1, np.float32, "0 or more"), (5, np.int16, "float32, float64 or uint8")],
 )
 def test_errors(n, dtype, message):
     with pytest.raises(ValueError, match=message):

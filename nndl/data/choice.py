@@ -29,8 +29,9 @@ def load_data(
         "mnist": the real MNIST, downloaded if need be. "synthetic": digits drawn by the program.
         "auto": MNIST, or if it cannot be had the synthetic digits, with a warning on standard
         error. Anything else: a folder with four files named as MNIST's.
-    dtype : float32, float64
-        Of the images.
+    dtype : float32, float64 or uint8
+        Of the images; as uint8 they take a quarter of the memory and train a little faster, to the
+        same numbers.
 
     Raises
     ------

@@ -133,33 +133,34 @@ def synthetic_digits(
         How many. Every ten in a row are the ten digits in random order.
     rng : numpy.random.Generator or int
         The only source of chance: the same state draws the same digits.
-    dtype : numpy.float32 or numpy.float64
+    dtype : float32, float64 or uint8
         Of the images.
 
     Returns
     -------
     Dataset
-        Images (n, 784), values k/256 with whole k from 0 to 255, and labels (n,) of int64.
+        Images (n, 784), values k/256 with whole k from 0 to 255, or k as uint8; and labels (n,) of
+        int64.
 
     Raises
     ------
     ValueError
-        If n is negative or dtype is not one of the two.
+        If n is negative or dtype is not one of the three.
     """
     if n < 0:
         raise ValueError(f"the number of digits must be 0 or more, but is {n}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
+    if np.dtype(dtype) not in (np.float32, np.float64, np.uint8):
+        raise ValueError(f"dtype must be float32, float64 or uint8, but is {np.dtype(dtype)}")
     rng = np.random.default_rng(rng)
     tens = np.tile(np.arange(10), (-(-n // 10), 1))
     labels = rng.permuted(tens, axis=1).ravel()[:n]
     styles = [_skeleton(strokes) for _, _, strokes in SKELETONS]
-    images = np.empty((n, 784), dtype)
+    images, unit = np.empty((n, 784), dtype), 1 if np.dtype(dtype) == np.uint8 else 256
     for start in range(0, n, SHEET):
         sheet = slice(start, start + SHEET)
         path = _bend(_write(labels[sheet], styles, rng), rng)
         radius = _press(labels[sheet], rng)
-        images[sheet] = np.rint(255 * _centre(_ink(_fit(path, radius), radius))) / 256
+        images[sheet] = np.rint(255 * _centre(_ink(_fit(path, radius), radius))) / unit
     return Dataset(images, labels, "synthetic digits")
 
 

@@ -295,6 +295,7 @@ def test_training_leaves_the_reader_s_list_in_order(data, capsys) -> None:
     assert [id(pair) for pair in training_data] == before
 
 
+@pytest.mark.filterwarnings("ignore:float pixels")
 def test_whole_numbers_are_taken_as_they_are(small) -> None:
     x = np.full((5, 1), 2, np.uint8)
     net = network2.Network([5, 3])

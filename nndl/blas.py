@@ -106,6 +106,7 @@ def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> N
     c = w.T  # Fortran's order, in which BLAS can write
     gemm, m = _GEMM.get(w.itemsize, dgemm), a.shape[1]
     rest: list[tuple[Array, Array]] = []
+    # Fewer columns than 20 at a time are no faster: w is read and written for each part.
     if m > _FEW_COLUMNS and 20 <= (some := _MULTIPLICATIONS // w.size) < m:
         rest = [(a[:, i : i + some], delta[:, i : i + some]) for i in range(some, m, some)]
         a, delta = a[:, :some], delta[:, :some]

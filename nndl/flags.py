@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -47,6 +48,10 @@ def exit_with(main: Callable[[], int], interrupted: str = "interrupted") -> NoRe
         print(f"\n{interrupted}", file=sys.stderr)
         status = 130
     except BrokenPipeError:
+        reader = select.poll()
+        reader.register(sys.stdout.fileno(), 0)  # errors are always reported
+        if not reader.poll(0):
+            raise  # another pipe, of a process that died
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         status = 141
     sys.exit(status)

@@ -90,7 +90,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         describe(net, chosen)
         draw(net, chosen, folder)
-    except BrokenPipeError:
+    except BrokenPipeError:  # is an OSError, but for exit_with
         raise
     except (OSError, ValueError) as error:
         print(f"evaluate_mnist.py: error: {error}", file=sys.stderr)

@@ -34,7 +34,7 @@ def main() -> int:
     args = parse()
     try:
         args.command(args)
-    except BrokenPipeError:
+    except BrokenPipeError:  # is an OSError, but for exit_with
         raise
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"reproduce_book.py: error: {error}", file=sys.stderr)
@@ -110,11 +110,11 @@ def replay_all(args: argparse.Namespace) -> None:
             args.out.mkdir(parents=True, exist_ok=True)
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
         found = agreement(name, curves)
-        by_rounding = f", {found.undecided} decided by rounding" if found.undecided else ""
+        by_rounding = f", of these {found.undecided} by rounding" if found.undecided else ""
         print(f"{name}: {found.values} published values, {found.differ} differ{by_rounding}")
         for curve, epoch in found.parts_at.items():
             print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
-        if (found.differ or found.undecided) and name in REPLAYS and REPLAYS[name].note:
+        if found.differ and name in REPLAYS and REPLAYS[name].note:
             print(f"  {REPLAYS[name].note}")
 
 

@@ -323,7 +323,7 @@ def main() -> int:
             folder.checkpoint_path.unlink(missing_ok=True)
     except DivergedError as error:
         return fail(f"{error}; the last finite state is in {folder.path}", 1)
-    except BrokenPipeError:
+    except BrokenPipeError:  # is an OSError, but for exit_with
         raise
     except (OSError, ValueError) as error:
         return fail(error, 1)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nndl.data import Dataset, synthetic_digits, write_idx
+from nndl.flags import exit_with
 from nndl.runs import RunFolder
 from nndl.training import History
 
@@ -244,6 +245,14 @@ def test_a_reader_that_stops_reading_is_no_error(
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 128 + signal.SIGPIPE
+
+
+def test_the_broken_pipe_of_something_else_is_an_error() -> None:
+    def main() -> int:
+        raise BrokenPipeError("of a process that died")
+
+    with pytest.raises(BrokenPipeError, match="that died"):
+        exit_with(main)
 
 
 def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def _replays(folder: Path) -> str:
             f"{'curve ' + curve if curve else 'it'} parts at epoch {epoch}"
             for curve, epoch in found.parts_at.items()
         )
-        explain = (found.differ or found.undecided) and name in REPLAYS
+        explain = found.differ and name in REPLAYS
         remark = ". ".join(filter(None, (parts, REPLAYS[name].note if explain else "")))
         counts = f"{found.values} | {found.differ} | {found.undecided}"
         rows.append(f"| `{name}` | {counts} | {remark} |")
@@ -175,7 +175,7 @@ def _replays(folder: Path) -> str:
             "With the author's seeds, his order of draws and Python 2's shuffle, `nndl.Network` in",
             "float64 gives back the numbers that he published (`fig/*.json` of his repository):",
             "counts exactly, costs to 1e-9 (`c3-reg-full` to 1e-5, `c3-eta-compare` to 5e-6).\n",
-            "| record | values compared | differ | decided by rounding | |",
+            "| record | values compared | differ | of these by rounding | |",
             "|---|---|---|---|---|",
             *rows,
             "",

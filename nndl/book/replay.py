@@ -103,10 +103,11 @@ REPLAYS: dict[str, Replay] = {
         cost_tolerance=1e-5,
         rounding=5e-5,
         note="All test counts are the author's. Rounding grows while the network learns: from "
-        "1e-13 in the cost after the first epoch to 4e-6 after the last, when between two of OpenBLAS's "
-        "kernels the outputs of images near the border differ by 3e-5 (median) to 3e-4. The counts "
-        "that differ hang on one training image each, whose two largest outputs are nearer than "
-        "5e-5: epoch 27 with the SkylakeX kernels, 19 with Nehalem, 19 and 22 with Haswell.",
+        "1e-13 in the cost after the first epoch to 4e-6 after the last, when between two of "
+        "OpenBLAS's kernels the outputs of images near the border differ by 3e-5 (median) to 3e-4. "
+        "The counts that differ hang on one training image each, whose two largest outputs are "
+        "nearer than 5e-5: epoch 27 with the SkylakeX kernels, 19 with Nehalem, 19 and 22 with "
+        "Haswell.",
     ),
     "c3-winit-30": Replay(_OLD_AND_NEW),
     "c3-winit-100": Replay(_OLD_AND_NEW, hidden=100),

@@ -103,20 +103,24 @@ def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> N
     RuntimeError
         If the layout or dtype of w makes BLAS work on a copy of it.
     """
+    if a.size * len(w) > _MULTIPLICATIONS and (some := _columns_at_a_time(w, a.shape[1])):
+        for i in range(0, a.shape[1], some):
+            part = slice(i, i + some)
+            accumulate(w, delta[:, part], a[:, part], alpha, beta if i == 0 else 1.0)
+        return
     c = w.T  # Fortran's order, in which BLAS can write
-    gemm, m = _GEMM.get(w.itemsize, dgemm), a.shape[1]
-    rest: list[tuple[Array, Array]] = []
-    # Fewer columns than 20 at a time are no faster: w is read and written for each part.
-    if m > _FEW_COLUMNS and 20 <= (some := _MULTIPLICATIONS // w.size) < m:
-        rest = [(a[:, i : i + some], delta[:, i : i + some]) for i in range(some, m, some)]
-        a, delta = a[:, :some], delta[:, :some]
-    if gemm(alpha, a, delta, beta, c, 0, 1, 1) is not c:
+    if _GEMM.get(w.itemsize, dgemm)(alpha, a, delta, beta, c, 0, 1, 1) is not c:
         raise RuntimeError(
             f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
             f"with strides {w.strides}; change them by weights[l][...] = values"
         )
-    for a_part, delta_part in rest:
-        gemm(alpha, a_part, delta_part, 1.0, c, 0, 1, 1)
+
+
+def _columns_at_a_time(w: Array, m: int) -> int:
+    """Return how many of m columns to add to w at a time, 0 for all at once."""
+    some: int = _MULTIPLICATIONS // w.size
+    # Fewer columns than 20 at a time are no faster: w is read and written for each part.
+    return some if m > _FEW_COLUMNS and 20 <= some < m else 0
 
 
 def descend(

@@ -39,13 +39,14 @@ class Activation:
         """Return a = sigma(z), shape (n, m)."""
         raise NotImplementedError
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
+    def prime(self, a: Array) -> Array:
         """Return sigma'(z) computed from the output a = sigma(z), shape (n, m)."""
         raise NotImplementedError
 
     def error(self, nabla_a: Array, a: Array) -> Array:
         """Turn dC/da into delta = dC/dz, in place: the Hadamard product of BP1 and BP2."""
-        return np.multiply(nabla_a, self.prime(a), out=nabla_a)
+        nabla_a *= self.prime(a)
+        return nabla_a
 
     def __repr__(self) -> str:
         return self.name
@@ -63,9 +64,10 @@ class Sigmoid(Activation):
         result: Array = expit(z, out)
         return result
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
-        # Not in two steps into out, which may be a itself.
-        return np.multiply(_ONE.get(a.dtype.char, 1) - a, a, out=out)
+    def prime(self, a: Array) -> Array:
+        prime: Array = _ONE.get(a.dtype.char, 1) - a
+        prime *= a
+        return prime
 
 
 class Tanh(Activation):
@@ -76,9 +78,9 @@ class Tanh(Activation):
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         return np.tanh(z, out=out)
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
-        out = np.multiply(a, a, out=out)
-        return np.subtract(1, out, out=out)
+    def prime(self, a: Array) -> Array:
+        square = np.multiply(a, a)
+        return np.subtract(1, square, out=square)
 
 
 class ScaledTanh(Activation):
@@ -92,10 +94,11 @@ class ScaledTanh(Activation):
         np.tanh(out, out=out)
         return np.multiply(self.height, out, out=out)
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
-        out = np.multiply(a, a, out=out)
-        np.subtract(self.height**2, out, out=out)
-        return np.multiply(self.slope / self.height, out, out=out)
+    def prime(self, a: Array) -> Array:
+        prime = np.multiply(a, a)
+        np.subtract(self.height**2, prime, out=prime)
+        prime *= self.slope / self.height
+        return prime
 
 
 class ReLU(Activation):
@@ -106,8 +109,8 @@ class ReLU(Activation):
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         return np.maximum(z, 0, out=out)
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
-        return np.sign(a, out=out)
+    def prime(self, a: Array) -> Array:
+        return np.sign(a)
 
 
 class Identity(Activation):
@@ -118,11 +121,8 @@ class Identity(Activation):
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         return np.positive(z, out=out)
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
-        if out is None:
-            return np.ones_like(a)
-        out[...] = 1
-        return out
+    def prime(self, a: Array) -> Array:
+        return np.ones_like(a)
 
     def error(self, nabla_a: Array, a: Array) -> Array:
         return nabla_a
@@ -143,7 +143,7 @@ class Softmax(Activation):
         out /= out.sum(axis=0)
         return out
 
-    def prime(self, a: Array, out: Array | None = None) -> Array:
+    def prime(self, a: Array) -> Array:
         raise TypeError("the derivative of softmax is a matrix, not a vector: use softmax.error")
 
     def error(self, nabla_a: Array, a: Array) -> Array:

@@ -64,7 +64,7 @@ class RunFolder:
         self._need(self.config_path)
         try:
             config = json.loads(self.config_path.read_text(encoding="utf-8"))
-            if isinstance(config, dict):
+            if isinstance(config, dict) and config.keys() >= {"settings", "data"}:
                 return config
         except (UnicodeDecodeError, json.JSONDecodeError):
             pass

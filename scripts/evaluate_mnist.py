@@ -38,7 +38,11 @@ def parse() -> argparse.Namespace:
         help="which part of it (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the pictures go (default: RUN)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the pictures go (default: RUN; for other data than its test set, a folder "
+        "in RUN)",
     )
     return parser.parse_args()
 
@@ -82,11 +86,14 @@ def main() -> int:
     args = parse()
     run = RunFolder(args.run)
     try:
-        choice = args.data or run.config()["settings"]["data"]
+        config = run.config()
+        choice = args.data or config["settings"]["data"]
         sets = dict(
             zip(("training", "validation", "test"), load_data(choice, np.uint8), strict=True)
         )
-        net, chosen, folder = run.network(), sets[args.set], args.out or args.run
+        net, chosen = run.network(), sets[args.set]
+        own = chosen.name == f"{config['data'].removesuffix(' training')} test"
+        folder = args.out or (args.run if own else args.run / chosen.name.replace(" ", "-"))
         folder.mkdir(parents=True, exist_ok=True)
         describe(net, chosen)
         draw(net, chosen, folder)

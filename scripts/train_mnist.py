@@ -279,7 +279,10 @@ def main() -> int:
         data = load_data(config["data"], np.uint8)
     except (OSError, ValueError) as error:
         return fail(error, 1)
-    training = data[0][: config["train_size"]]
+    size = config["train_size"]
+    if size and size > len(data[0]):
+        return fail(f"--train-size {size:,}: there are only {len(data[0]):,} training images", 2)
+    training = data[0][:size]
     try:
         net, settings, state = build(config, data[0])
     except (TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,21 @@ def test_evaluate_says_how_good_and_draws(run: Path, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"confusion.png", "mistakes.png", "weights.png"}
 
 
+def test_pictures_of_other_data_do_not_replace_those_of_the_test_set(
+    run: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    kept = (copied / "mistakes.png").read_bytes()
+    done = script(f"evaluate_mnist.py {copied} --set validation")
+    assert done.returncode == 0, done.stderr
+    [folder] = [path for path in copied.iterdir() if path.is_dir()]
+    assert f"are in {folder}" in done.stdout
+    assert "validation" in folder.name
+    assert len(list(folder.iterdir())) == 3
+    assert (copied / "mistakes.png").read_bytes() == kept
+
+
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
 def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
     done = script(f"plot_curves.py {run} {run} --out {tmp_path / name}")
@@ -107,6 +123,7 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--hidden thirty", 2, "at least 1"),
         ("--batch-size 0", 2, "at least 1"),
         ("--train-size 0", 2, "at least 1"),
+        ("--train-size 1300", 2, "only 1,000 training images"),
         ("--patience soon", 2, "at least 1"),
         ("--dropout 1", 2, "in [0, 1)"),
         ("--momentum 1.5", 2, "in [0, 1)"),

@@ -1,0 +1,91 @@
+"""The author's run of c3-reg-full without our rounding: ten minutes, so run it by hand.
+
+python tests/rounding.py               in numbers of more bits than his, 80 on x86
+python tests/rounding.py float64       in his, with the operators of NumPy instead of calls of BLAS
+
+Written from chapter 2 alone: of nndl it takes the author's seeds and draws, and the data. It prints
+how far every epoch is from what he published, and ends with status 1 if a test count differs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl import Network, load_mnist
+from nndl.blas import one_thread
+from nndl.book.published import published
+from nndl.book.replay import REPLAYS, AuthorsRandom
+from nndl.data import Dataset
+
+NAME = "c3-reg-full"
+[RUN] = REPLAYS[NAME].runs
+KEYS = ("evaluation_cost", "evaluation_correct", "training_cost", "training_correct")
+M = 10  # images in a mini-batch
+Matrix = NDArray[np.floating]
+
+
+def main(dtype: type) -> int:
+    """Replay; return the exit status."""
+    if np.finfo(dtype).eps > np.finfo(np.float64).eps:
+        raise SystemExit(f"numbers of 64 bits or more are needed, not {dtype.__name__}")
+    print(f"{NAME} with a rounding of {float(np.finfo(dtype).eps):.1e}")
+    training, _, test = load_mnist(dtype=np.uint8)
+    authors, net = AuthorsRandom(), Network([784, REPLAYS[NAME].hidden, 10], dtype=np.float64)
+    authors.draw(net, large=False)
+    authors.draw(net, large=True)
+    w, b = ([p.astype(dtype) for p in parameters] for parameters in (net.weights, net.biases))
+    images, one_hot = training.images.astype(dtype) / 256, np.eye(10, dtype=dtype)
+    order = list(range(len(training)))
+    step, decay = dtype(RUN.eta) / M, dtype(RUN.eta) * dtype(RUN.lmbda) / len(training)
+    theirs = published()[NAME]["curves"][""]
+    curves: dict[str, list[float]] = {key: [] for key in KEYS}
+    print("distance from the author's: test cost, count; training cost, count, nearest decision")
+    for epoch in range(RUN.epochs):
+        authors.shuffle(order)
+        for start in range(0, len(order), M):
+            batch = order[start : start + M]
+            x, y = images[batch].T, one_hot[training.labels[batch]].T
+            hidden, a = feedforward(w, b, x)
+            delta = a - y  # BP1 for the cross-entropy
+            below = (w[1].T @ delta) * hidden * (1 - hidden)  # BP2
+            for l, (d, inputs) in enumerate([(below, x), (delta, hidden)]):
+                b[l] = b[l] - step * d.sum(axis=1, keepdims=True)  # BP3
+                w[l] = (1 - decay) * w[l] - step * (d @ inputs.T)  # BP4
+        for key, data in (("evaluation", test), ("training", training)):
+            cost, correct, nearest = measure(w, b, data)
+            curves[f"{key}_cost"].append(cost)
+            curves[f"{key}_correct"].append(correct)
+        off = [curves[key][epoch] - theirs[key][epoch] for key in KEYS]
+        print("epoch {:2}: {:+.1e} {:+d}   {:+.1e} {:+d}   {:.1e}".format(epoch, *off, nearest))
+        sys.stdout.flush()
+    distances = {key: np.abs(np.subtract(curves[key], theirs[key])) for key in KEYS}
+    counts = np.concatenate([distances[key] for key in KEYS if "correct" in key])
+    costs = max(distances[key].max() for key in KEYS if "cost" in key)
+    print(f"{counts.size} counts, {np.count_nonzero(counts)} differ; costs by up to {costs:.1e}")
+    return int(curves["evaluation_correct"] != theirs["evaluation_correct"])
+
+
+def feedforward(w: list[Matrix], b: list[Matrix], x: Matrix) -> tuple[Matrix, Matrix]:
+    """Return the outputs of the hidden and of the last layer, in columns."""
+    hidden = 1 / (1 + np.exp(-(w[0] @ x + b[0])))
+    return hidden, 1 / (1 + np.exp(-(w[1] @ hidden + b[1])))
+
+
+def measure(w: list[Matrix], b: list[Matrix], data: Dataset) -> tuple[float, int, float]:
+    """Return the cost, the images read correctly, and how near the nearest was to the other."""
+    a = feedforward(w, b, data.images.T.astype(w[0].dtype) / 256)[1]
+    own = data.labels == np.arange(10)[:, None]
+    with np.errstate(divide="ignore"):
+        costs = -np.log(np.where(own, a, 1 - a)).sum(axis=0)
+    weights = sum(np.square(matrix).sum() for matrix in w)
+    cost = costs.mean() + a.dtype.type(RUN.lmbda) / 2 / len(data) * weights
+    distance = a.max(axis=0, where=own, initial=0) - a.max(axis=0, where=~own, initial=0)
+    return float(cost), int((a.argmax(axis=0) == data.labels).sum()), float(abs(distance).min())
+
+
+if __name__ == "__main__":
+    with one_thread(), np.errstate(over="ignore"):
+        sys.exit(main(np.dtype(sys.argv[1] if len(sys.argv) > 1 else "longdouble").type))

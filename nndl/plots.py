@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from nndl.files import atomic_write
 
 __all__ = [
+    "plot_answers",
     "plot_confusion",
     "plot_curves",
     "plot_digits",
@@ -347,6 +348,47 @@ def plot_mistakes(
     write(1, "lower right: digit given", 1.02, 1, 0.36, color=COLOURS[1], va="bottom")
     if confidence is not None:
         write(2, "below: confidence", 0.5, 1.03, 0.22, color="0.35", va="top", ha="center")
+
+
+@style()
+def plot_answers(
+    fig: Figure, pictures: Sequence[ArrayLike], images: ArrayLike, outputs: ArrayLike
+) -> None:
+    """Draw what was given, what the network saw of it, and its outputs: a row for each picture.
+
+    Parameters
+    ----------
+    fig : Figure
+        An empty one; it keeps its width, and its height becomes what the rows need.
+    pictures : sequence of n array_likes, each of shape (height, width)
+        Brightness from 0, black, to 1, white.
+    images : array_like, shape (n, side * side)
+        As for `plot_digits`.
+    outputs : array_like, shape (n, n_out)
+
+    Raises
+    ------
+    ValueError
+        As `plot_digits`; and if there is not one of each for every picture.
+    """
+    seen, answers = _ink(images), np.asarray(outputs)
+    if not len(pictures) == len(seen) == len(answers):
+        raise ValueError(
+            "every picture needs an image and outputs, but there are "
+            f"{len(pictures)} pictures, {len(seen)} images and outputs of {len(answers)}"
+        )
+    fig.set_figheight(0.4 + 1.5 * len(seen))
+    axes = fig.subplots(len(seen), 3, squeeze=False, width_ratios=(1.5, 1, 2))
+    for ax, title in zip(axes[0], ("given", "seen", "outputs"), strict=True):
+        ax.set_title(title, size=10)
+    for row, picture, image, answer in zip(axes, pictures, seen, answers, strict=True):
+        row[0].imshow(picture, "gray", vmin=0, vmax=1)
+        row[1].imshow(image, "Greys", vmin=0, vmax=1)
+        for ax in row[:2]:
+            ax.set(xticks=[], yticks=[])
+        bars = row[2].bar(range(len(answer)), answer, color=COLOURS[0])
+        bars[int(answer.argmax())].set_color(COLOURS[1])
+        row[2].set(xticks=range(len(answer)), ylim=(min(0, answer.min()), max(1, answer.max())))
 
 
 @style()

@@ -238,6 +238,23 @@ def test_a_mistake_has_the_true_digit_upper_right_and_the_given_one_lower_right(
         assert key in words
 
 
+def test_answers_show_what_was_given_seen_and_answered() -> None:
+    fig, outputs = figure(), np.array([[0.1, 0.9], [0.6, -0.2]])
+    given = [np.full((5, 9), 0.5), np.full((8, 3), 0.7)]
+    plots.plot_answers(fig, given, IMAGES[:2], outputs)
+    rows = np.reshape(np.array(fig.axes, object), (2, 3))
+    for row, picture, image, answer in zip(rows, given, IMAGES, outputs, strict=False):
+        np.testing.assert_array_equal(row[0].images[0].get_array(), picture)
+        np.testing.assert_array_equal(row[1].images[0].get_array().ravel(), image)
+        bars = row[2].patches
+        assert [bar.get_height() for bar in bars] == list(answer)
+        best = int(answer.argmax())
+        assert bars[best].get_facecolor() != bars[1 - best].get_facecolor()
+        low, high = row[2].get_ylim()
+        assert low <= answer.min()
+        assert high >= 1
+
+
 def test_words_of_mistakes_overlap_no_picture_and_no_other_word() -> None:
     fig = figure()
     plots.plot_mistakes(fig, np.tile(IMAGES, (3, 1)), [8] * 21, [0] * 21, [0.88] * 21, title="T")
@@ -369,6 +386,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "labels": (
         lambda: plots.plot_mistakes(figure(), IMAGES, [1, 2], [1] * 7),
         r"\[\(2,\), \(7,\)\] with images of shape \(7, 16\)",
+    ),
+    "answers": (
+        lambda: plots.plot_answers(figure(), [np.ones((4, 4))], IMAGES, np.ones((7, 10))),
+        "1 pictures, 7 images and outputs of 7",
     ),
     "weights": (lambda: plots.plot_weights(figure(), np.ones((2, 3))), "weights.*not \\(2, 3\\)"),
     "infinite weights": (lambda: plots.plot_weights(figure(), [[np.inf]]), "NaN or infinity"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nndl.data import Dataset, synthetic_digits, write_idx
 from nndl.flags import exit_with
@@ -105,6 +107,26 @@ def test_pictures_of_other_data_do_not_replace_those_of_the_test_set(
     assert (copied / "mistakes.png").read_bytes() == kept
 
 
+def test_photographs_are_read_and_what_was_seen_is_drawn(run: Path, tmp_path: Path) -> None:
+    digits = synthetic_digits(2, 5)
+    for i, image in enumerate(digits.images.reshape(-1, 28, 28)):
+        picture = np.pad(1 - np.kron(image, np.ones((5, 5))), 40, constant_values=1)
+        Image.fromarray((200 * picture).astype(np.uint8)).save(tmp_path / f"{i}.jpg")
+    (tmp_path / "letter.txt").write_text("no picture")
+    out = tmp_path / "seen.svg"
+    given = " ".join(str(tmp_path / name) for name in ("0.jpg", "letter.txt", "1.jpg"))
+    for network in (run, run / "network.npz"):
+        done = script(f"predict_digits.py {network} {given} --out {out}")
+        assert done.returncode == 1  # of the letter, but the others are read
+        assert len(done.stderr.splitlines()) == 1
+        assert "letter.txt should be a picture" in done.stderr
+        answers = done.stdout.splitlines()
+        assert [line.split(": ")[0] for line in answers[:2]] == given.split()[::2]
+        assert all(re.search(r": \d  \(output -?\d\.\d\d; next \d, ", a) for a in answers[:2])
+        assert out.stat().st_size > 5000
+        out.unlink()
+
+
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
 def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
     done = script(f"plot_curves.py {run} {run} --out {tmp_path / name}")
@@ -164,6 +186,8 @@ def test_what_a_newcomer_mistypes_is_one_line(
     [
         ("evaluate_mnist.py", 2, "required: RUN"),
         ("plot_curves.py", 2, "required: RUN"),
+        ("predict_digits.py", 2, "required: RUN"),
+        ("predict_digits.py some/run", 2, "required: PICTURE"),
         ("benchmark.py --rounds 0", 2, "at least 1"),
         ("benchmark.py --hidden many", 2, "at least 1"),
         ("reproduce_book.py", 2, "required: COMMAND"),
@@ -188,9 +212,11 @@ def test_pictures_have_two_formats_and_a_place(run: Path, tmp_path: Path) -> Non
         assert message in done.stderr
 
 
-@pytest.mark.parametrize("name", ["evaluate_mnist.py", "plot_curves.py"])
-def test_a_folder_without_a_run_is_named(tmp_path: Path, name: str) -> None:
-    done = script(f"{name} {tmp_path}")
+@pytest.mark.parametrize(
+    "line", ["evaluate_mnist.py {}", "plot_curves.py {}", "predict_digits.py {} digit.png"]
+)
+def test_a_folder_without_a_run_is_named(tmp_path: Path, line: str) -> None:
+    done = script(line.format(tmp_path))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert str(tmp_path) in done.stderr

@@ -13,6 +13,7 @@ from nndl.data.expand import (
 )
 from nndl.data.idx import read_idx, write_idx
 from nndl.data.mnist import load_folder, load_mnist
+from nndl.data.photo import mnist_like, read_picture
 from nndl.data.synthetic import synthetic_digits
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "load_folder",
     "load_mnist",
     "materialise",
+    "mnist_like",
     "read_idx",
+    "read_picture",
     "shift",
     "shifted_fivefold",
     "synthetic_digits",

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl.data.dataset import Dataset
 
-__all__ = ["synthetic_digits"]
+__all__ = ["centre", "synthetic_digits"]
 
 Floats = NDArray[np.float32]
 
@@ -160,7 +160,7 @@ def synthetic_digits(
         sheet = slice(start, start + SHEET)
         path = _bend(_write(labels[sheet], styles, rng), rng)
         radius = _press(labels[sheet], rng)
-        images[sheet] = np.rint(255 * _centre(_ink(_fit(path, radius), radius))) / unit
+        images[sheet] = np.rint(255 * centre(_ink(_fit(path, radius), radius))) / unit
     return Dataset(images, labels, "synthetic digits")
 
 
@@ -278,7 +278,7 @@ def _ink(path: Floats, radius: Floats) -> Floats:
     return cover
 
 
-def _centre(images: Floats) -> Floats:
+def centre(images: Floats) -> Floats:
     """Move each image (n, 784) by whole pixels; its centre of mass comes near pixel (14, 14)."""
     squares = images.reshape(-1, 28, 28)
     pixel = np.arange(28)

@@ -140,6 +140,30 @@ def test_what_is_no_picture_is_refused(picture: Picture, message: str) -> None:
         mnist_like(picture)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, 90), st.integers(8, 90), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_any_picture_gives_an_image_or_is_said_to_be_empty(
+    height: int, width: int, smooth: int, seed: int
+) -> None:
+    picture = np.random.default_rng(seed).random((height, width))
+    picture = ndimage.gaussian_filter(picture, smooth).round(1)
+    try:
+        image = mnist_like(picture)
+    except ValueError as error:
+        if "nothing in the picture stands out" not in str(error):
+            raise
+        return
+    assert np.isfinite(image).all()
+    assert 0 == image.min() < image.max() < 1
+
+
+def test_a_small_digit_on_a_large_sheet_is_found() -> None:
+    sheet = np.full((900, 1200), 0.8)
+    large = ndimage.zoom(DIGITS[3].reshape(28, 28), 4, order=3).clip(0, 1)
+    sheet[700:812, 100:212] -= 0.5 * large
+    assert alike(mnist_like(sheet), DIGITS[3]) > 0.85
+
+
 def bytes_of(picture: Picture, kind: str) -> bytes:
     file = io.BytesIO()
     Image.fromarray((255 * picture).astype(np.uint8)).save(file, kind)

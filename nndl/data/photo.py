@@ -137,7 +137,7 @@ def _ink(brightness: Floats) -> Floats:
     # Of black and white, differences in how much light there is are no ratios any more.
     paper, brightness = (np.clip(a, 0.05, 0.95) for a in (surfaces @ fitted, brightness))
     darker, lighter = 1 - brightness / paper, 1 - (1 - brightness) / (1 - paper)
-    depth, most = max(((d, np.percentile(d, 99.5)) for d in (darker, lighter)), key=lambda d: d[1])
+    depth, most = max(((d, np.percentile(d, 99.9)) for d in (darker, lighter)), key=lambda d: d[1])
     if most < CONTRAST:
         raise ValueError(
             "nothing in the picture stands out from its paper: write larger or darker, or cut the "

@@ -110,8 +110,7 @@ def replay_all(args: argparse.Namespace) -> None:
             args.out.mkdir(parents=True, exist_ok=True)
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
         found = agreement(name, curves)
-        by_rounding = f", of these {found.undecided} by rounding" if found.undecided else ""
-        print(f"{name}: {found.values} published values, {found.differ} differ{by_rounding}")
+        print(f"{name}: {found.values} published values, {found.differ} differ")
         for curve, epoch in found.parts_at.items():
             print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
         if found.differ and name in REPLAYS and REPLAYS[name].note:

@@ -1,10 +1,12 @@
-"""The author's run of c3-reg-full without our rounding: ten minutes, so run it by hand.
+"""The author's run of c3-reg-full in other roundings than ours: minutes, so run it by hand.
 
 python tests/rounding.py               in numbers of more bits than his, 80 on x86
 python tests/rounding.py float64       in his, with the operators of NumPy instead of calls of BLAS
+python tests/rounding.py 1 2 4 8 16    the replay, its sums taken in so many interleaved parts
 
-Written from chapter 2 alone: of nndl it takes the author's seeds and draws, and the data. It prints
-how far every epoch is from what he published, and ends with status 1 if a test count differs.
+The first two are written from chapter 2 alone: of nndl they take the author's seeds and draws, and
+the data. They print how far every epoch is from what he published, and end with status 1 if a test
+count differs.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 from nndl import Network, load_mnist
 from nndl.blas import one_thread
 from nndl.book.published import published
-from nndl.book.replay import REPLAYS, AuthorsRandom
+from nndl.book.replay import REPLAYS, AuthorsRandom, replay
+from nndl.book.rounding import RoundedDense
 from nndl.data import Dataset
 
 NAME = "c3-reg-full"
@@ -68,6 +71,20 @@ def main(dtype: type) -> int:
     return int(curves["evaluation_correct"] != theirs["evaluation_correct"])
 
 
+def in_parts(parts: int) -> None:
+    """Replay with sums in so many parts; print the counts that differ."""
+    RoundedDense.parts = parts
+    ours, theirs = replay(NAME)[""], published()[NAME]["curves"][""]
+    off = [
+        f"{key} of epoch {epoch} by {difference:+}"
+        for key in KEYS
+        if "correct" in key
+        for epoch, difference in enumerate(np.subtract(ours[key], theirs[key]))
+        if difference
+    ]
+    print(f"{parts} parts: {', '.join(off) or 'no count differs'}", flush=True)
+
+
 def feedforward(w: list[Matrix], b: list[Matrix], x: Matrix) -> tuple[Matrix, Matrix]:
     """Return the outputs of the hidden and of the last layer, in columns."""
     hidden = 1 / (1 + np.exp(-(w[0] @ x + b[0])))
@@ -87,5 +104,9 @@ def measure(w: list[Matrix], b: list[Matrix], data: Dataset) -> tuple[float, int
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] and all(argument.isdecimal() for argument in sys.argv[1:]):
+        for argument in sys.argv[1:]:
+            in_parts(int(argument))
+        sys.exit()
     with one_thread(), np.errstate(over="ignore"):
         sys.exit(main(np.dtype(sys.argv[1] if len(sys.argv) > 1 else "longdouble").type))

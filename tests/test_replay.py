@@ -12,7 +12,6 @@ from nndl.book import replay as module
 from nndl.book.published import published
 from nndl.book.replay import REPLAYS, AuthorsRandom, agreement, average_darkness, replay
 from nndl.data import Dataset
-from nndl.functions import sigmoid
 from nndl.network import Network
 
 Sets = tuple[Dataset, Dataset, Dataset]
@@ -66,26 +65,6 @@ def test_agreement_counts_what_differs_and_says_where() -> None:
     curves["old"]["evaluation_correct"][17] += 1
     found = agreement("c3-winit-30", curves)
     assert (found.values, found.differ, found.parts_at) == (60, 1, {"old": 17})
-
-
-def test_a_count_that_hangs_on_rounding_differs_all_the_same() -> None:
-    series = published()["c3-reg-full"]
-    curve = {key: list(values) for key, values in series["curves"][""].items()}
-    curve["training_undecided"] = [0] * 27 + [1, 0, 0]
-    for off, differ, undecided in ((0, 0, 0), (1, 1, 1), (2, 1, 0)):
-        curve["training_correct"][27] = series["curves"][""]["training_correct"][27] + off
-        found = agreement("c3-reg-full", {"": curve})
-        assert (found.differ, found.undecided) == (differ, undecided)
-
-
-def test_undecided_are_images_whose_digit_and_best_other_are_near() -> None:
-    net = Network([2, 3], dtype=np.float64, activation=sigmoid)
-    net.weights[0][...] = [[1, 0], [0, 1], [0, 0]]
-    net.biases[0][...] = [[0], [0], [-9]]
-    images = np.array([[0.5, 0.5 + 1e-6], [0.5, 0.5 + 1e-3], [0.5, 0.5 - 1e-6], [0.5, 0.5]])
-    data = Dataset(images, np.array([0, 0, 0, 2]))  # the last is wrong, whatever rounding does
-    assert module._undecided(net, data, 1e-5) == 2
-    assert module._undecided(net, data, 1e-2) == 3
 
 
 def test_an_unknown_name_is_refused() -> None:

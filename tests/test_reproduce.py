@@ -177,6 +177,14 @@ def test_readings_are_the_books_statistics() -> None:
     assert Reading("epochs", "last").of(result) == 3
 
 
+def test_what_is_measured_at_the_end_is_of_the_best_epoch_only_where_training_ends_on_it() -> None:
+    for name, e in EXPERIMENTS.items():
+        for reading in e.readings:
+            if reading.statistic == "at best validation":
+                watched = reading.quantity.removesuffix("_accuracy") in e.monitor
+                assert e.layers or e.settings.keeps_best or watched, name
+
+
 def test_the_page_of_results_is_not_stale() -> None:
     folder = ROOT / "results"
     assert (folder / "README.md").read_text() == render(folder), (

@@ -44,8 +44,9 @@ NOTES = (
     "for n_in), biases at N(0, 1), the softmax layer at 0; mini-batches come in the same order in "
     "every epoch; lambda is divided by the number of mini-batches, so that it is ten times the "
     "lambda of chapter 3. The test set is read at the last of the best validation epochs; best of "
-    "three is the run that is best on the validation set. One thing is not as he has it: his "
-    "dropout layers draw the same masks in every run, ours are drawn from the seed.",
+    "three is the run that is best on the validation set. Not as he "
+    "has it: each of his dropout layers draws with the same seed, in every run the same; here "
+    "every layer of every run has draws of its own.",
     "The row above without network3's peculiarities: weights start at N(0, 1/n_in), and "
     "mini-batches are drawn anew in every epoch.",
     "The author's is the first epoch of one random start, on which much depends so early: with his "
@@ -116,7 +117,8 @@ def _ensemble(networks: list[Result]) -> str:
     """Return the row of the vote of the dropout networks, as they stand after their last epoch."""
     wrong = f"{100 - len(vote(networks)) / 100:.2f}" if networks else "not run yet"
     what = f"plurality vote of the {len(networks) or 5} networks with dropout"
-    return f"| `c6-ensemble` | {what} | test accuracy, last | 99.67 | {wrong} |  |  | 1 |  | [16](#notes) |"
+    reading = "test accuracy, last | 99.67"
+    return f"| `c6-ensemble` | {what} | {reading} | {wrong} |  |  | 1 |  | [16](#notes) |"
 
 
 def _reading(reading: Reading) -> str:
@@ -194,12 +196,13 @@ def _replays(folder: Path) -> str:
 
 
 def _environment(folder: Path) -> str:
-    """Return what the runs ran on, each distinct environment once."""
+    """Return what the runs ran on, each distinct environment once, and how long they took."""
     seen: dict[str, int] = {}
-    seconds = 0.0
-    for name in EXPERIMENTS:
+    hours: dict[str, float] = {}  # by chapter
+    for name, experiment in EXPERIMENTS.items():
         for result in load_results(folder / "book", name):
-            seconds += result["seconds"]
+            chapter = experiment.section[0]
+            hours[chapter] = hours.get(chapter, 0.0) + result["seconds"] / 3600
             e = result["environment"]
             line = (
                 f"{e['cpu']}, {e['system']}, Python {e['python']}, NumPy {e['numpy']}, "
@@ -208,5 +211,6 @@ def _environment(folder: Path) -> str:
             )
             seen[line] = seen.get(line, 0) + 1
     lines = [f"- {count} runs: {line}" for line, count in seen.items()]
-    total = f"- together {seconds / 3600:.1f} hours of one core"
+    each = ", ".join(f"chapter {chapter} {h:.1f}" for chapter, h in sorted(hours.items()))
+    total = f"- hours of one core: {each}; together {sum(hours.values()):.1f}"
     return "\n".join(["## Ran on\n", *lines, total, ""])

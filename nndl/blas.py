@@ -7,7 +7,8 @@ and makes one pass over the weights of a step where they make three.
 
 from __future__ import annotations
 
-from functools import cache
+import threading
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -181,16 +182,41 @@ def descend(
     w += v
 
 
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _nothing(force: bool) -> None:
+    pass
 
 
-def one_thread() -> Any:
+class _OneThread(AbstractContextManager[None]):
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.controller: ThreadpoolController | None = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.controller = self.controller or ThreadpoolController()
+                self.limit = self.controller.limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside and self.controller:
+                # Newer threadpoolctl lets only the thread that has set a limit lift it again.
+                for library in self.controller.lib_controllers:
+                    getattr(library, "clear_controlling_thread", _nothing)(force=True)
+                self.limit.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+
+def one_thread() -> AbstractContextManager[None]:
     """Return a context in which every BLAS runs on one thread.
 
     Products as small as those of a mini-batch are slower on two threads than on one, some of them
     by a factor of twenty; and with one thread the results do not depend on the machine's number
-    of cores.
+    of cores. The limit is the process's: it holds from the first thread that enters to the last
+    that leaves.
     """
-    return _controller().limit(limits=1, user_api="blas")
+    return _ONE_THREAD

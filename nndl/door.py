@@ -15,7 +15,10 @@ __all__ = ["as_columns", "as_targets", "check_dataset", "one_hot", "rows_as_colu
 
 
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
-    """Return x as a finite matrix (n_in, m) of the given dtype, or raise ValueError."""
+    """Return x as a finite matrix (n_in, m) of the given dtype, or raise ValueError.
+
+    Raw pixels of uint8 are divided by 256, as everywhere.
+    """
     array = _array(x)
     if array.ndim != 2 or array.shape[0] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
@@ -23,7 +26,12 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"{array.dtype} of shape {array.shape}; transpose images in rows, and reshape a "
             f"single one to ({n_in}, 1)"
         )
-    return _finite(array, "x", dtype)[0]
+    if array.dtype == np.uint8:
+        columns: Array = np.multiply(array, 1 / 256, dtype=dtype)
+        return columns
+    numbers, total = _finite(array, "x", dtype)
+    warn_of_raw_pixels(total, numbers.size)
+    return numbers
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:

@@ -55,11 +55,13 @@ def _revision() -> str | None:
     folder = Path(nndl.__file__).parent
     git = ["git", "-C", str(folder)]
     try:
+        # Installed in an environment that lies in somebody else's repository, it is not in that.
+        ours = [*git, "ls-files", "--error-unmatch", "__init__.py"]
+        if subprocess.run(ours, capture_output=True, timeout=5).returncode:
+            return None
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5
         )
-        if head.returncode:
-            return None
         # Only changes of the package itself can change a result.
         clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], timeout=5)
     except (OSError, subprocess.TimeoutExpired):

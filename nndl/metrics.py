@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from nndl.blas import one_thread
 from nndl.data.dataset import Dataset
 from nndl.door import check_dataset, one_hot, rows_as_columns
 from nndl.functions import Array
@@ -127,4 +128,6 @@ def _answers(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArra
     check_dataset(data, net.n_in, net.n_out)
     for i in range(0, len(data), BATCH):
         x = rows_as_columns(data.images[i : i + BATCH], net.n_in, net.dtype)
-        yield *net.outputs(x), data.labels[i : i + BATCH]
+        with one_thread():
+            z, a = net.outputs(x)
+        yield z, a, data.labels[i : i + BATCH]

@@ -194,8 +194,9 @@ class Network:
     def astype(self, dtype: DTypeLike) -> Network:
         """Return a copy that computes in another dtype; its velocities start from 0."""
         layers = copy.deepcopy(self.layers)
-        for layer in layers:
-            vars(layer).pop("w", None)  # as if never built
+        for layer in layers:  # as if never built
+            vars(layer).pop("w", None)
+            vars(layer).pop("shape_in", None)
         twin = Network(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
         for new, old in zip(twin.parameters, self.parameters, strict=True):
             new[...] = old
@@ -261,8 +262,9 @@ class Network:
     def _answers(self, images: ArrayLike) -> tuple[Array, Array]:
         x = rows_as_columns(images, self.n_in, self.dtype)
         z, a = np.empty((2, self.n_out, x.shape[1]), self.dtype)
-        for i in range(0, x.shape[1], 1000):  # no more memory than a thousand images need
-            z[:, i : i + 1000], a[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])
+        with one_thread():
+            for i in range(0, x.shape[1], 1000):  # no more memory than a thousand images need
+                z[:, i : i + 1000], a[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])
         return z, a
 
     def outputs(self, x: Array) -> tuple[Array, Array]:
@@ -478,11 +480,11 @@ def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
             "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
-    taken = any(isinstance(layer, Learning) and "w" in vars(layer) for layer in layers)
+    taken = any(vars(layer).keys() & {"w", "shape_in"} for layer in layers)  # built before
     if taken or len({id(layer) for layer in layers}) < len(layers):
         raise ValueError(
-            "every layer needs parameters of its own, but one stands here twice or belongs to "
-            "another network: make new ones"
+            "every layer needs a place of its own in one network, but one stands here twice or was "
+            "given to a network before: make new ones"
         )
     if not isinstance(layers[-1], Dense):
         raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")

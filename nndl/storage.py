@@ -27,7 +27,7 @@ from nndl.initialisers import INITIALISERS, Initialiser, default
 from nndl.layers import Dropout
 from nndl.network import Dense, Network
 from nndl.streams import Streams
-from nndl.training import History, Settings, State
+from nndl.training import HISTORY, History, Settings, State
 
 __all__ = ["load", "load_checkpoint", "read_about", "save", "save_checkpoint"]
 
@@ -278,13 +278,7 @@ _NETWORK = {
 }
 _CHECKPOINT = {
     "settings": {f.name: (float,) if f.default is None else float for f in fields(Settings)},
-    "history": {
-        "epochs": {str: [float]},
-        "settings": dict,
-        "environment": dict,
-        "ended": str,
-        "best_epoch": (_COUNT,),
-    },
+    "history": HISTORY,
     "streams": dict.fromkeys(Streams.names, _STREAM),
     "counters": _COUNTERS,
     "velocities": bool,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from nndl.blas import one_thread
+from nndl.containers import check
 from nndl.data.batches import Transform
 from nndl.data.dataset import Dataset
 from nndl.door import check_dataset
@@ -81,7 +82,7 @@ class Settings:
         for name in ("epochs", "mini_batch_size", "patience", "halve_after"):
             value = getattr(self, name)
             optional = name in ("patience", "halve_after") and value is None
-            if not optional and (not isinstance(value, int) or value < 1):
+            if not optional and (type(value) is not int or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
         Step(1, 1, self.eta, self.lmbda, self.lmbda_l1, self.mu)
 
@@ -136,16 +137,24 @@ class History:
     def load(cls, path: str | Path) -> History:
         """Read what `save` wrote; ValueError if the file holds something else."""
         try:
-            history = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-            if not isinstance(history.epochs, dict):
-                raise TypeError("its epochs are no columns")
-            return history
-        except (TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            check(content, HISTORY, "it")
+            return cls(**content)
+        except ValueError as error:  # of the encoding and of the JSON too
             raise ValueError(f"{path} is not a History written by nndl: {error}") from None
 
     def __repr__(self) -> str:
         last = {k: round(v[-1], 4) for k, v in self.epochs.items() if k.endswith("accuracy")}
         return f"History({len(self)} epochs, last {last}, {self.ended or 'running'})"
+
+
+HISTORY: dict[str, Any] = {  # as `nndl.containers.check` has it
+    "epochs": {str: [float]},
+    "settings": dict,
+    "environment": dict,
+    "ended": str,
+    "best_epoch": (range(2**31),),
+}
 
 
 @dataclass
@@ -163,7 +172,7 @@ class State:
     @classmethod
     def start(cls, settings: Settings, rng: Rng = None) -> State:
         """Return the state before the first epoch."""
-        history = History(settings=asdict(settings), environment=environment())
+        history = History(settings=asdict(settings), environment=dict(environment()))
         return cls(history, Streams(rng), settings.eta)
 
 
@@ -183,9 +192,11 @@ def train(
 ) -> History:
     """Train a network in place and return what happened.
 
-    Ctrl-C ends training at the next mini-batch: the network stands as it is then, the History holds
-    the epochs that ended, and its ``ended`` says "interrupted"; a second Ctrl-C interrupts as
-    usual. Where `Settings.keeps_best`, the network always ends on the weights of the best epoch.
+    Ctrl-C ends training between two mini-batches, within 500 images: the network stands as it is
+    then, the History holds the epochs that ended, and its ``ended`` says "interrupted"; a second
+    Ctrl-C interrupts as usual. Where something else than Python's own handler waits for SIGINT, it
+    is left alone. Where `Settings.keeps_best`, the network always ends on the weights of the best
+    epoch.
 
     Parameters
     ----------
@@ -226,7 +237,7 @@ def train(
         raise ValueError("patience and halve_after go by the validation accuracy: give validation")
     state = state or State.start(settings, rng)
     history, first = state.history, len(state.history)
-    history.ended = ""  # it goes on
+    history.ended = _reason_to_end(state, settings)  # none at the start, nor in most that go on
     sets = dict(monitor or {})
     if validation is not None:
         if "validation" in sets:
@@ -242,7 +253,7 @@ def train(
 
         epochs = net.sgd(
             training,
-            max(0, settings.epochs - first),
+            0 if history.ended else max(0, settings.epochs - first),
             settings.mini_batch_size,
             lambda epoch: state.eta,
             lmbda=settings.lmbda,
@@ -276,7 +287,8 @@ def train(
                     break
                 start, last = perf_counter(), [p.copy() for p in net.parameters]
             else:
-                history.ended = "interrupted" if interrupted.is_set() else "all epochs done"
+                early = interrupted.is_set() and len(history) < settings.epochs
+                history.ended = history.ended or ("interrupted" if early else "all epochs done")
         except DivergedError as error:
             _restore(net, last)
             for layer in net.layers:  # velocities that are not finite would spoil every later step
@@ -300,14 +312,21 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
         return
     state.waited += 1
     state.waited_to_halve += 1
-    if settings.patience is not None and state.waited >= settings.patience:
-        history.ended = f"no improvement in {state.waited} epochs"
-    elif settings.halve_after is not None and state.waited_to_halve >= settings.halve_after:
+    history.ended = _reason_to_end(state, settings)
+    waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
+    if waited_enough and not history.ended:
+        state.eta /= 2
         state.waited_to_halve = 0
-        if state.eta / 2 < settings.eta / 128:
-            history.ended = "eta has reached 1/128 of its start"
-        else:
-            state.eta /= 2
+
+
+def _reason_to_end(state: State, settings: Settings) -> str:
+    """Return why patience or schedule end training where it stands; empty if they do not."""
+    if settings.patience is not None and state.waited >= settings.patience:
+        return f"no improvement in {state.waited} epochs"
+    waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
+    if waited_enough and state.eta / 2 < settings.eta / 128:
+        return "eta has reached 1/128 of its start"
+    return ""
 
 
 def _restore(net: Network, parameters: tuple[Array, ...] | list[Array]) -> None:
@@ -371,9 +390,11 @@ def _progress(show: bool, settings: Settings, n: int) -> Iterator[_Silent]:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set an event, where signals can be handled: in the main thread."""
+    """Let the first Ctrl-C set an event, in the main thread, where Python handles it."""
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not in_main or before is not signal.default_int_handler:  # ignored, or the caller's own
         yield interrupted
         return
 
@@ -381,7 +402,7 @@ def _interruptible() -> Iterator[threading.Event]:
         interrupted.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield interrupted
     finally:

@@ -3,6 +3,7 @@
 python tests/rounding.py               in numbers of more bits than his, 80 on x86
 python tests/rounding.py float64       in his, with the operators of NumPy instead of calls of BLAS
 python tests/rounding.py 1 2 4 8 16    the replay, its sums taken in so many interleaved parts
+python tests/rounding.py blas          the replay with Dense, its sums as BLAS takes them here
 
 The first two are written from chapter 2 alone: of nndl they take the author's seeds and draws, and
 the data. They print how far every epoch is from what he published, and end with status 1 if a test
@@ -12,9 +13,11 @@ count differs.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 from nndl import Network, load_mnist
 from nndl.blas import one_thread
@@ -71,9 +74,13 @@ def main(dtype: type) -> int:
     return int(curves["evaluation_correct"] != theirs["evaluation_correct"])
 
 
-def in_parts(parts: int) -> None:
-    """Replay with sums in so many parts; print the counts that differ."""
-    RoundedDense.parts = parts
+def replayed(parts: str) -> None:
+    """Replay with sums in so many parts, or by "blas"; print the counts that differ."""
+    if parts == "blas":
+        REPLAYS[NAME] = replace(REPLAYS[NAME], rounded=False)
+        print([library.get("architecture") for library in threadpool_info()])
+    else:
+        RoundedDense.parts = int(parts)
     ours, theirs = replay(NAME)[""], published()[NAME]["curves"][""]
     off = [
         f"{key} of epoch {epoch} by {difference:+}"
@@ -82,7 +89,7 @@ def in_parts(parts: int) -> None:
         for epoch, difference in enumerate(np.subtract(ours[key], theirs[key]))
         if difference
     ]
-    print(f"{parts} parts: {', '.join(off) or 'no count differs'}", flush=True)
+    print(f"{parts}: {', '.join(off) or 'no count differs'}", flush=True)
 
 
 def feedforward(w: list[Matrix], b: list[Matrix], x: Matrix) -> tuple[Matrix, Matrix]:
@@ -104,9 +111,9 @@ def measure(w: list[Matrix], b: list[Matrix], data: Dataset) -> tuple[float, int
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and all(argument.isdecimal() for argument in sys.argv[1:]):
+    if sys.argv[1:] and "float64" not in sys.argv:
         for argument in sys.argv[1:]:
-            in_parts(int(argument))
+            replayed(argument)
         sys.exit()
     with one_thread(), np.errstate(over="ignore"):
         sys.exit(main(np.dtype(sys.argv[1] if len(sys.argv) > 1 else "longdouble").type))

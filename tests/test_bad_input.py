@@ -328,7 +328,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_layer_belongs_to_one_network() -> None:
     layers = [Dense(3), Dense(2)]
     first = Network(layers, input_shape=4, rng=0)
-    with pytest.raises(ValueError, match="belongs to another network: make new ones"):
+    with pytest.raises(ValueError, match="was given to a network before: make new ones"):
         Network(layers, input_shape=4, rng=1)
     assert first.astype(np.float64).n_parameters == first.n_parameters
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from nndl.blas import affine, columns, descend, one_thread, transposed_product
 from nndl.data import Dataset
+from nndl.metrics import evaluate
 from nndl.network import Network
 
 SHAPES = [  # n_out, n_in, m
@@ -134,6 +137,46 @@ def test_one_thread_holds_inside_and_only_inside() -> None:
     with one_thread():
         assert set(threads()) == {1}
     assert threads() == before
+
+
+def test_one_thread_holds_until_the_last_of_several_threads_leaves() -> None:
+    def threads() -> set[int]:
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    before = threads()
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with one_thread():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with one_thread():
+        thread.start()
+        assert entered.wait(10)
+    assert threads() == {1}  # the other is still inside
+    leave.set()
+    thread.join()
+    assert threads() == before
+
+
+def test_answers_are_given_on_one_thread(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    net, seen = Network([4, 3], rng=1), []
+    data = Dataset(rng.normal(size=(6, 4)), rng.integers(0, 3, 6))
+    outputs = net.outputs
+
+    def look(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+        return outputs(x)
+
+    monkeypatch.setattr(net, "outputs", look)
+    for ask in (lambda: net.predict(data.images), lambda: evaluate(net, data)):
+        seen.clear()
+        ask()
+        assert set(seen) == {1}
 
 
 def test_training_runs_on_one_thread_and_leaves_the_others_to_its_caller(

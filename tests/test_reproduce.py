@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from nndl.book import runner
+from nndl.book import experiments, runner
 from nndl.book.experiments import EXPERIMENTS, Reading, run_seed, vote
 from nndl.book.report import render
+from nndl.network import Network
+from nndl.training import History
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "reproduce_book.py")]
@@ -158,6 +160,16 @@ def test_where_results_lie_may_stand_before_the_command_or_after_it(
     assert " 0 of " in done
     assert "c3-hp-a" in done
     assert all(" 0 of " in line for line in done.split("\n\n")[0].splitlines())
+
+
+@pytest.mark.parametrize("name", ["c3-hp-d", "c6-shallow"])
+def test_what_ctrl_c_has_cut_short_is_no_result(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def interrupted(net: Network, *args: object, **more: object) -> History:
+        return History({"validation_accuracy": [0.5]}, ended="interrupted")
+
+    monkeypatch.setattr(experiments, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_seed(name, 0)
 
 
 def test_readings_are_the_books_statistics() -> None:

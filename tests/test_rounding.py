@@ -71,6 +71,15 @@ def test_the_steps_are_those_of_the_authors_loop_to_the_last_bit(
         np.testing.assert_array_equal(ours, his)
 
 
+def test_what_it_does_not_round_is_refused(batch: tuple[Array, Array]) -> None:
+    with pytest.raises(ValueError, match="float64, not in float32"):
+        Network([RoundedDense(3)], input_shape=9)
+    net = Network([RoundedDense(3)], input_shape=9, rng=0, dtype=np.float64)
+    for more in ({"mu": 0.5}, {"lmbda_l1": 1.0}):
+        with pytest.raises(ValueError, match="use Dense"):
+            net.update_mini_batch(*batch, ETA, LMBDA, N, **more)
+
+
 def _sigmoid(z: Array) -> Array:
     result: Array = 1.0 / (1.0 + np.exp(-z.astype(np.longdouble)).astype(np.float64))
     return result

@@ -287,6 +287,43 @@ def test_a_second_ctrl_c_interrupts_as_usual() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda signum, frame: None])
+def test_a_handler_that_is_not_pythons_own_is_left_alone(handler: Any) -> None:
+    def press(net: Network, state: State) -> None:
+        assert signal.getsignal(signal.SIGINT) is handler
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        history = train(fresh(), TRAINING, FAST, rng=2, after_epoch=press)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert history.ended == "all epochs done"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(epochs=60, mini_batch_size=7, patience=2),
+        Settings(epochs=200, mini_batch_size=7, halve_after=1),
+    ],
+)
+def test_a_run_that_patience_or_schedule_ended_does_not_go_on(settings: Settings) -> None:
+    kept = Epochs()
+    net = fresh()
+    history = train(net, TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=kept)
+    assert len(history) < settings.epochs
+    # As if it had been killed before its checkpoint of the last epoch was deleted.
+    again = train(kept.nets[-1], TRAINING, settings, validation=VALIDATION, state=kept.states[-1])
+    assert again.epochs == history.epochs
+    assert (again.ended, again.best_epoch) == (history.ended, history.best_epoch)
+    assert values(kept.nets[-1]) == values(net)
+    patient = dataclasses.replace(settings, patience=100, halve_after=None)
+    more = train(kept.nets[-1], TRAINING, patient, validation=VALIDATION, state=kept.states[-1])
+    assert len(more) > len(history.epochs["eta"]) - 1
+    assert more.ended != history.ended
+
+
 def test_a_run_that_was_interrupted_can_go_on_to_its_last_epoch() -> None:
     states: list[State] = []
 

@@ -427,7 +427,6 @@ def _simard() -> dict[str, Experiment]:
             settings=Settings(epochs=60, eta=0.1, lmbda=lmbda, halve_after=4),
             transform=transform,
             readings=(Reading("test_accuracy", "at best validation", book, source="Simard 2003"),),
-            seeds=5 if name == "affine" else 3,  # the others take more than five minutes
             notes=(6,),
         )
     return table
@@ -575,6 +574,11 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
     dict
         "experiment", "seed", "network", "settings", "epochs" (lists as in `History`), "final"
         (measured once, after training), "seconds" in all, and "environment".
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C ended it; a run of chapter 6 goes on from its checkpoint.
     """
     e = EXPERIMENTS[name]
     init_rng, training_rng = generator(seed).spawn(2)
@@ -611,11 +615,10 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
             transform=e.transform,
         )
         epochs = history.epochs
-        with one_thread():
-            final = {
-                f"{key}_accuracy": evaluate(net, data).accuracy
-                for key, data in (("validation", validation), ("test", test))
-            } | {"epochs": len(history), "ended": history.ended}
+        final = {
+            f"{key}_accuracy": evaluate(net, data).accuracy
+            for key, data in (("validation", validation), ("test", test))
+        } | {"epochs": len(history), "ended": history.ended}
     return {
         "experiment": name,
         "seed": seed,
@@ -650,24 +653,23 @@ def _as_network3(
     def after_epoch(net: Network, state: State) -> None:
         correct = state.history["validation_correct"]
         if correct[-1] >= max(correct):
-            with one_thread():
-                about["test_accuracy"] = evaluate(net, test).accuracy
+            about["test_accuracy"] = evaluate(net, test).accuracy
         about["seconds"] = before + perf_counter() - start
         if checkpoint:
             save_checkpoint(checkpoint, net, state, e.settings, **about)
 
-    history = train(
-        net,
-        training,
-        e.settings,
-        validation=validation,
-        order=None if e.reshuffle else lambda n: fixed,
-        after_epoch=after_epoch,
-        state=state,
+    history = _to_its_end(
+        train(
+            net,
+            training,
+            e.settings,
+            validation=validation,
+            order=None if e.reshuffle else lambda n: fixed,
+            after_epoch=after_epoch,
+            state=state,
+        )
     )
-    with one_thread():
-        wrong = mistakes(net, test)
-        last = evaluate(net, test)
+    wrong, last = mistakes(net, test), evaluate(net, test)
     final = about | {
         "last_test_accuracy": last.accuracy,
         "mistakes": np.stack([wrong.index, wrong.given], axis=1).tolist(),
@@ -684,11 +686,18 @@ def _train_or_diverge(net: Network, training: Dataset, settings: Settings, **mor
     The largest of outputs that are all NaN is, to numpy.argmax, the first.
     """
     try:
-        return train(net, training, settings, **more)
+        return _to_its_end(train(net, training, settings, **more))
     except DivergedError as error:
         share = float((more["validation"].labels == 0).mean())
         epochs = {"validation_accuracy": [share] * settings.epochs}
         return History(epochs, ended=str(error))
+
+
+def _to_its_end(history: History) -> History:
+    """Return a History that is whole: what Ctrl-C has cut short is no result, and is not saved."""
+    if history.ended == "interrupted":
+        raise KeyboardInterrupt
+    return history
 
 
 def _gradient_norms(net: Network, training: Dataset, settings: Settings) -> dict[str, list[float]]:

@@ -82,7 +82,9 @@ class Conv(Learning):
     ) -> tuple[int, ...]:
         c, height, width = _check_pictures(self, shape)
         if min(height, width) < self.size:
-            raise ValueError(f"{self!r} is larger than its pictures of {height} x {width}")
+            raise ValueError(
+                f"{self!r} is larger than its pictures of {height} x {width}: take a smaller filter"
+            )
         self.shape_in = (height, width, c)
         self.shape_z = (height - self.size + 1, width - self.size + 1, self.maps)
         self.shape_out = _pooled(self, self.shape_z, self.pool)

@@ -63,7 +63,7 @@ def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
     if array.shape != (n_out, m) or array.dtype.kind not in "fiub":
         raise ValueError(
             f"y must have the shape ({n_out}, {m}), or be {m} integer labels, but is "
-            f"{array.dtype} of shape {array.shape}"
+            f"{array.dtype} of shape {array.shape}; give a column or a label for each example of x"
         )
     return _finite(array, "y", dtype)[0]
 
@@ -78,7 +78,8 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
     """
     if labels.size and not 0 <= labels.min() <= labels.max() < n_out:
         raise ValueError(
-            f"labels must be 0 to {n_out - 1}, but range from {labels.min()} to {labels.max()}"
+            f"labels must be 0 to {n_out - 1}, but range from {labels.min()} to {labels.max()}; "
+            "number the classes from 0, and give the last layer a neuron for each"
         )
     columns: Array = np.eye(n_out, dtype=dtype)[labels].T
     return columns

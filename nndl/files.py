@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "folder_lock", "write_text"]
+__all__ = ["atomic_write", "folder_lock", "make_folder", "write_text"]
 
 
 @contextmanager
@@ -47,9 +47,21 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         # A full disk names no file, the rest names the part: say what the caller asked for.
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part), part):
             state = "as it was" if os.path.exists(path) else "not there"
+            if not path.parent.is_dir():
+                state += f", nor is a folder {path.parent}"
             reason = f"{error.strerror}: cannot write {path}, which is {state}"
             raise OSError(error.errno, reason) from error
         raise
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder, and those above it, where they are not there yet; OSError says why not."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{path} should be a folder, or become one, but cannot ({error.strerror}): give another"
+        ) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

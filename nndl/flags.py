@@ -7,9 +7,17 @@ import select
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["exit_with", "percent", "whole", "whole_or_none"]
+__all__ = ["exit_with", "path", "percent", "whole", "whole_or_none"]
+
+
+def path(text: str) -> Path:
+    """Return a path, which an empty text, as of a variable that is not set, is not."""
+    if not text:
+        raise ArgumentTypeError("expected a path, not an empty text")
+    return Path(text)
 
 
 def whole(text: str) -> int:
@@ -21,7 +29,12 @@ def whole(text: str) -> int:
 
 def whole_or_none(text: str) -> int | None:
     """Return a whole number of at least 1, or None for ``none``."""
-    return None if text == "none" else whole(text)
+    if text.lower() == "none":
+        return None
+    try:
+        return whole(text)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(f"{error}; or none") from None
 
 
 def percent(text: str) -> float:
@@ -54,4 +67,7 @@ def exit_with(main: Callable[[], int], interrupted: str = "interrupted") -> NoRe
             raise  # another pipe, of a process that died
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         status = 141
+    except OSError as error:  # of standard output, as on a full disk: main sees to its own files
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     sys.exit(status)

@@ -48,7 +48,9 @@ class Dense(Learning):
         self, n_out: int, activation: Activation = sigmoid, init: Initialiser = default
     ) -> None:
         if isinstance(n_out, bool) or not isinstance(n_out, int | np.integer) or n_out < 1:
-            raise ValueError(f"a layer has a whole number of neurons, 1 or more, not {n_out!r}")
+            raise ValueError(
+                f"a layer has a whole number of neurons, 1 or more, not {n_out!r}: give one like 30"
+            )
         check_kinds(activation, init)
         self.n_out, self.activation, self.init = int(n_out), activation, init
 
@@ -450,6 +452,10 @@ def dense_layers(
 ) -> list[Layer]:
     """Return the layers that ``Network([n_in, *neurons])`` is short for; see `Network`."""
     *hidden, n_out = neurons
+    if dropout and not hidden:
+        raise ValueError(
+            f"dropout of {dropout!r} is for hidden layers, but there are none: leave it out"
+        )
     layers: list[Layer] = []
     for n in hidden:
         layers.append(Dense(n, activation, init))

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from nndl.files import atomic_write
 
 __all__ = [
+    "are_square",
     "plot_answers",
     "plot_confusion",
     "plot_curves",
@@ -425,6 +426,11 @@ def plot_weights(
         ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec="0.6", lw=0.5, clip_on=False))
     scale = ax.inset_axes((1.01, 0, 0.02, 1))
     fig.colorbar(ax.images[0], cax=scale, extend="neither" if grey else "both")
+
+
+def are_square(rows: NDArray[Any]) -> bool:
+    """Return whether rows, (n, k), are square pictures: such can be drawn."""
+    return isqrt(int(rows.shape[1])) ** 2 == int(rows.shape[1])
 
 
 def _square(rows: ArrayLike, what: str) -> Pictures:

@@ -13,14 +13,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from nndl.containers import check
 from nndl.files import write_text
 from nndl.network import Network
 from nndl.storage import load
 from nndl.training import History
 
 __all__ = ["RunFolder", "free_name"]
+
+WRITTEN = (
+    "config.json",
+    "history.json",
+    "network.npz",
+    "curves.png",
+    "mistakes.png",
+    "checkpoint.npz",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,11 @@ class RunFolder:
         return self.path / "network.npz"
 
     @property
+    def taken(self) -> list[str]:
+        """What is there of the files that a run writes."""
+        return [name for name in WRITTEN if (self.path / name).exists()]
+
+    @property
     def checkpoint_path(self) -> Path:
         """Where an unfinished run has its checkpoint."""
         return self.path / "checkpoint.npz"
@@ -64,11 +79,14 @@ class RunFolder:
         self._need(self.config_path)
         try:
             config = json.loads(self.config_path.read_text(encoding="utf-8"))
-            if isinstance(config, dict) and config.keys() >= {"settings", "data"}:
-                return config
-        except (UnicodeDecodeError, json.JSONDecodeError):
-            pass
-        raise ValueError(f"{self.config_path} is not the config.json of a run: train again")
+            check(config, dict, "it")
+            check(config.get("data"), str, "data")
+            check(config.get("settings"), dict, "settings")
+        except ValueError as error:  # of the encoding and of the JSON too
+            raise ValueError(
+                f"{self.config_path} is not the config.json of a run: {error}; train again"
+            ) from None
+        return cast("dict[str, Any]", config)
 
     def history(self) -> History:
         """Return the History of the run."""
@@ -86,7 +104,11 @@ class RunFolder:
             raise ValueError(
                 f"{self.path} should be the folder of a run with {path.name} in it, but "
                 + (f"holds {found or 'nothing'}" if found is not None else "is no folder")
-                + "; train_mnist.py prints the folder of each run"
+                + (
+                    f"; it is unfinished: go on with train_mnist.py --resume {self.path}"
+                    if self.checkpoint_path.exists()
+                    else "; train_mnist.py prints the folder of each run"
+                )
             )
 
 

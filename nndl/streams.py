@@ -21,6 +21,8 @@ def generator(rng: Rng) -> np.random.Generator:
         If rng is neither a Generator, nor a whole number of at least 0, nor None.
     """
     try:
+        if isinstance(rng, np.random.RandomState):
+            raise TypeError
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
         raise TypeError(

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from nndl import plots
 from nndl.data import Dataset, load_data
+from nndl.files import make_folder
 from nndl.flags import exit_with
 from nndl.metrics import confusion_matrix, evaluate, mistakes, wilson_interval
 from nndl.network import Network
@@ -67,18 +68,22 @@ def describe(net: Network, data: Dataset) -> None:
             )
 
 
-def draw(net: Network, data: Dataset, folder: Path) -> None:
-    """Draw the confusion matrix, the most confident mistakes and the first layer's weights."""
-    fig = Figure(figsize=(6, 5.5), layout="constrained")
-    plots.plot_confusion(fig.add_subplot(), confusion_matrix(net, data))
-    plots.save(fig, folder / "confusion.png")
-    worst = mistakes(net, data, 40)
-    fig = Figure(figsize=(10, 5), layout="constrained")
-    plots.plot_mistakes(fig, data.images[worst.index], worst.true, worst.given, worst.confidence)
-    plots.save(fig, folder / "mistakes.png")
-    fig = Figure(figsize=(10, 5), layout="constrained")
-    plots.plot_weights(fig, net.weights[0])
-    plots.save(fig, folder / "weights.png")
+def draw(net: Network, data: Dataset, folder: Path) -> list[str]:
+    """Draw the confusion matrix, and what is square; return the names of the pictures."""
+    figures = {"confusion.png": Figure(figsize=(6, 5.5), layout="constrained")}
+    ax = figures["confusion.png"].add_subplot(title=data.name)
+    plots.plot_confusion(ax, confusion_matrix(net, data))
+    if plots.are_square(data.images):
+        fig = figures["mistakes.png"] = Figure(figsize=(10, 5), layout="constrained")
+        worst = mistakes(net, data, 40)
+        notes = (worst.true, worst.given, worst.confidence)
+        plots.plot_mistakes(fig, data.images[worst.index], *notes, title=data.name)
+    if plots.are_square(net.weights[0]):
+        fig = figures["weights.png"] = Figure(figsize=(10, 5), layout="constrained")
+        plots.plot_weights(fig, net.weights[0])
+    for name, fig in figures.items():
+        plots.save(fig, folder / name)
+    return list(figures)
 
 
 def main() -> int:
@@ -87,22 +92,22 @@ def main() -> int:
     run = RunFolder(args.run)
     try:
         config = run.config()
-        choice = args.data or config["settings"]["data"]
+        choice = args.data or config["settings"].get("data", "auto")
         sets = dict(
             zip(("training", "validation", "test"), load_data(choice, np.uint8), strict=True)
         )
         net, chosen = run.network(), sets[args.set]
         own = chosen.name == f"{config['data'].removesuffix(' training')} test"
         folder = args.out or (args.run if own else args.run / chosen.name.replace(" ", "-"))
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         describe(net, chosen)
-        draw(net, chosen, folder)
+        names = draw(net, chosen, folder)
     except BrokenPipeError:  # is an OSError, but for exit_with
         raise
     except (OSError, ValueError) as error:
         print(f"evaluate_mnist.py: error: {error}", file=sys.stderr)
         return 1
-    print(f"\nconfusion.png, mistakes.png and weights.png are in {folder}")
+    print(f"\ndrawn in {folder}: {', '.join(names)}")
     return 0
 
 

@@ -30,8 +30,9 @@ def main() -> int:
     args = parser.parse_args()
     try:
         runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
+        data = {RunFolder(path).config()["data"].removesuffix(" training") for path in args.runs}
         fig = Figure(figsize=(10, 4), layout="constrained")
-        plots.plot_learning_curves(fig, runs)
+        plots.plot_learning_curves(fig, runs, ", ".join(sorted(data)))
         plots.save(fig, args.out)
     except (OSError, ValueError) as error:
         print(f"plot_curves.py: error: {error}", file=sys.stderr)

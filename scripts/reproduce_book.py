@@ -23,7 +23,7 @@ from nndl.book.figures import draw_all
 from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, replay
 from nndl.book.report import render
 from nndl.data import load_mnist
-from nndl.files import write_text
+from nndl.files import make_folder, write_text
 from nndl.flags import exit_with, whole
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -95,11 +95,15 @@ def list_all(args: argparse.Namespace) -> None:
     for name, e in EXPERIMENTS.items():
         done = len(runner.load_results(args.results / "book", name))
         print(f"{name:28s} {done} of {e.seeds} seeds  {e.title}")
-    print("\nreplays:", ", ".join(REPLAYS))
+    done = len(runner.load_results(args.results / "book", "c6-dropout"))
+    print(f"{'c6-ensemble':28s} {done} of 5 networks  the vote of those of c6-dropout")
+    print("\nreplays:", ", ".join(["c1-darkness", *REPLAYS]))
 
 
 def replay_all(args: argparse.Namespace) -> None:
     """Replay the author's runs; say how many of his published values agree."""
+    if args.out:
+        make_folder(args.out)
     for name in [*REPLAYS, "c1-darkness"] if "all" in args.names else args.names:
         if name == "c1-darkness":
             training, _, test = load_mnist()
@@ -107,7 +111,6 @@ def replay_all(args: argparse.Namespace) -> None:
         else:
             curves = replay(name, report=print)
         if args.out:
-            args.out.mkdir(parents=True, exist_ok=True)
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
         found = agreement(name, curves)
         print(f"{name}: {found.values} published values, {found.differ} differ")
@@ -119,6 +122,8 @@ def replay_all(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run what has no result yet."""
+    if args.names and args.chapter:
+        raise ValueError("give names or --chapter, not both")
     names = args.names or [
         name for name in EXPERIMENTS if not args.chapter or int(name[1]) in args.chapter
     ]

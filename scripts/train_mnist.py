@@ -25,10 +25,11 @@ from nndl.data import (
     RandomAffine,
     RandomShift,
     load_data,
+    shifted_fivefold,
 )
 from nndl.environment import environment
-from nndl.files import folder_lock
-from nndl.flags import exit_with, percent, whole, whole_or_none
+from nndl.files import folder_lock, make_folder
+from nndl.flags import exit_with, path, percent, whole, whole_or_none
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
@@ -41,6 +42,7 @@ from nndl.training import History, Settings, State, train
 RUNS = Path(__file__).resolve().parent.parent / "results" / "runs"
 EXPANSIONS = {
     "none": None,
+    "fivefold": None,  # made once, before training
     "shift": RandomShift(),
     "affine": RandomAffine(),
     "elastic": ElasticDistortion(),
@@ -82,7 +84,8 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
 
     def flag(*names: str, help: str, **more: Any) -> None:
         default = DEFAULTS[more.get("dest") or names[0].lstrip("-").replace("-", "_")]
-        shown = " ".join(map(str, default)) or "none" if isinstance(default, list) else default
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        shown = "none" if shown in (None, "") else shown
         group.add_argument(*names, help=f"{help} (default: {shown})", **more)
 
     group = parser.add_argument_group("data")
@@ -93,7 +96,12 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         help="auto, mnist, synthetic, or a folder with four files named as MNIST's",
     )
     flag("--train-size", type=whole, metavar="N", help="use the first N training images")
-    flag("--expand", choices=EXPANSIONS, help="distort the training images, anew in every epoch")
+    flag(
+        "--expand",
+        choices=EXPANSIONS,
+        help="the book's fivefold set, of shifts by a pixel; or distort the training images anew "
+        "in every epoch",
+    )
 
     group = parser.add_argument_group("network")
     flag("--hidden", type=whole, nargs="*", metavar="N", help="neurons of each hidden layer")
@@ -157,7 +165,7 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     group = parser.add_argument_group("this call")
     group.add_argument(
         "--out",
-        type=Path,
+        type=path,
         metavar="DIR",
         default=None,
         help="folder of the run (default: a new one in results/runs)",
@@ -183,10 +191,12 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         try:
             config = DEFAULTS | RunFolder(call.resume).config()["settings"]
         except (OSError, ValueError) as error:
-            parser.error(str(error))
+            sys.exit(fail(error, 2))
         differ = [f"{k} is {config[k]!r}, not {v!r}" for k, v in given.items() if v != config[k]]
+        if call.out:
+            differ.append(f"it is in {call.resume}, not in {call.out}")
         if differ:
-            parser.error(f"the run {call.resume} has other settings: {'; '.join(differ)}")
+            sys.exit(fail(f"the run {call.resume} has other settings: {'; '.join(differ)}", 2))
     return config, call
 
 
@@ -237,7 +247,12 @@ def run(
         save_checkpoint(folder.checkpoint_path, net, state, settings)
 
     if folder.checkpoint_path.exists():
-        net, state, settings = load_checkpoint(folder.checkpoint_path)
+        net, state, of_checkpoint = load_checkpoint(folder.checkpoint_path)
+        if of_checkpoint != settings:
+            raise ValueError(
+                f"{folder.config_path} was changed: the run began with {of_checkpoint}, not with "
+                f"{settings}; put it back, or begin another run"
+            )
     else:
         checkpoint(net, state)  # to go on from if it is interrupted in the first epoch
     monitor = {"training": training} if config["monitor_training"] else {}
@@ -264,12 +279,29 @@ def run(
 def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> None:
     """Draw the curves, and the most confident mistakes on the test set."""
     fig = Figure(figsize=(10, 4), layout="constrained")
-    plots.plot_learning_curves(fig, {folder.path.name: history.epochs})
+    kind = test.name.removesuffix(" test")
+    plots.plot_learning_curves(fig, {folder.path.name: history.epochs}, kind)
     plots.save(fig, folder.path / "curves.png")
-    worst = mistakes(net, test, 40)
-    fig = Figure(figsize=(10, 5), layout="constrained")
-    plots.plot_mistakes(fig, test.images[worst.index], worst.true, worst.given, worst.confidence)
-    plots.save(fig, folder.path / "mistakes.png")
+    if plots.are_square(test.images):
+        worst = mistakes(net, test, 40)
+        fig = Figure(figsize=(10, 5), layout="constrained")
+        notes = (worst.true, worst.given, worst.confidence)
+        plots.plot_mistakes(fig, test.images[worst.index], *notes, title=test.name)
+        plots.save(fig, folder.path / "mistakes.png")
+
+
+def conclude(net: Network, test: Dataset, target: float | None) -> int:
+    """Print what the network reads of the test set; return the exit status."""
+    score = evaluate(net, test)
+    low, high = wilson_interval(score.correct, score.n)
+    print(
+        f"{test.name} accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of {score.n:,}; "
+        f"95 % interval {100 * low:.2f} to {100 * high:.2f})"
+    )
+    if target is not None and 100 * score.accuracy < target:
+        print(f"the target of {target:g} % was missed", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main() -> int:
@@ -285,9 +317,12 @@ def main() -> int:
     training = data[0][:size]
     try:
         net, settings, state = build(config, data[0])
-    except (TypeError, ValueError) as error:
-        return fail(error, 2)
-    kind = training.name.removesuffix(" training")
+        if config["expand"] == "fivefold":
+            training = shifted_fivefold(training)
+    except (KeyError, TypeError, ValueError) as error:
+        changed = f"{RunFolder(call.resume).config_path} was changed: " if call.resume else ""
+        return fail(f"{changed}{error}", 2)
+    kind = data[0].name.removesuffix(" training")
     if not call.quiet:
         print(
             f"{net}\ndata: {kind}, {len(training):,} images to train, "
@@ -299,20 +334,23 @@ def main() -> int:
     name = "-".join(map(str, parts)).lower().replace(" ", "-")
     folder = RunFolder(call.resume or call.out or free_name(RUNS, name))
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.path)
         with folder_lock(folder.path):
-            if folder.config_path.exists() and not call.resume:
+            if call.resume:
+                _check_data(folder, data[0])
+                if folder.network_path.exists() and not folder.checkpoint_path.exists():
+                    print(f"the run in {folder.path} is finished: there is nothing to do")
+                    return conclude(folder.network(), data[2], config["target_accuracy"])
+            elif folder.taken:
                 raise ValueError(
-                    f"{folder.path} holds a run already: choose another --out, "
-                    f"or go on with it by --resume {folder.path}"
+                    f"{folder.path} holds a run already, or files of the same names "
+                    f"({', '.join(folder.taken)}): choose another --out, or go on with the run "
+                    f"by --resume {folder.path}"
                 )
-            if folder.network_path.exists() and not folder.checkpoint_path.exists():
-                print(f"the run in {folder.path} is finished: there is nothing to do")
-                return 0
             folder.write_config(
                 {
                     "settings": config,
-                    "data": training.name,
+                    "data": data[0].name,
                     "network": repr(net),
                     "environment": environment(),
                 }
@@ -330,17 +368,18 @@ def main() -> int:
         raise
     except (OSError, ValueError) as error:
         return fail(error, 1)
-    score = evaluate(net, data[2])
-    low, high = wilson_interval(score.correct, score.n)
-    print(
-        f"{kind} test accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of {score.n:,}; "
-        f"95 % interval {100 * low:.2f} to {100 * high:.2f})\nwritten to {folder.path}"
-    )
-    target = config["target_accuracy"]
-    if target is not None and 100 * score.accuracy < target:
-        print(f"the target of {target:g} % was missed", file=sys.stderr)
-        return 1
-    return 0
+    status = conclude(net, data[2], config["target_accuracy"])
+    print(f"written to {folder.path}")
+    return status
+
+
+def _check_data(folder: RunFolder, training: Dataset) -> None:
+    """Refuse to go on with other data than a run began with, as where MNIST cannot be had."""
+    if (began := folder.config()["data"]) != training.name:
+        raise ValueError(
+            f"the run in {folder.path} began with {began}, and the data here is {training.name}: "
+            "make the first available again, or begin another run"
+        )
 
 
 def fail(error: object, status: int) -> int:

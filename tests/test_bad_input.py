@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from nndl.checks import gradient_check
+from nndl.conv import MaxPool
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
 from nndl.functions import relu, softmax, tanh
@@ -107,6 +108,8 @@ BUILDING = [
     row(Network, [3, 4, 2], dropout=1.0, error=ValueError, says=r"dropping a neuron.*not 1\.0"),
     *(row(generator, s, error=TypeError, says=f"rng must be.*{s!r}") for s in (-1, 1.5, "seed")),
     row(Streams, 1.5, error=TypeError, says=r"rng must be.*1\.5"),
+    row(Streams, np.random.RandomState(0), error=TypeError, says="rng must be.*Generator, not"),
+    row(Network, [784, 10], dropout=0.5, error=ValueError, says="hidden layers.*leave it out"),
 ]  # fmt: skip
 
 ANSWERING = [
@@ -357,3 +360,39 @@ def test_raw_pixels_of_another_dtype_than_uint8_are_not_taken_for_floats() -> No
 def test_a_monitored_set_does_not_take_the_place_of_validation() -> None:
     with pytest.raises(ValueError, match='monitor holds "validation" too'):
         train(Network([3, 2]), DATA, validation=DATA, monitor={"validation": DATA})
+
+
+@pytest.mark.parametrize(
+    ("labels", "advice"),
+    [
+        (np.zeros((5, 1), int), r"labels.ravel\(\)$"),
+        (np.eye(5), r"labels.argmax\(axis=1\)$"),
+        (np.ones(5), r"labels.astype\(int\)$"),
+        (np.array(list("abcde")), "numpy.unique"),
+        (np.zeros(4, int), "as many labels as images$"),
+    ],
+)
+def test_advice_about_labels_gives_the_labels_that_were_meant(labels: Any, advice: str) -> None:
+    with pytest.raises(ValueError, match=advice):
+        Dataset(np.ones((5, 3)), labels)
+
+
+def test_raw_pixels_are_divided_wherever_they_come_in() -> None:
+    raw = np.arange(15, dtype=np.uint8).reshape(3, 5)
+    net = Network([3, 4, 2], rng=1)
+    np.testing.assert_array_equal(net(raw), net(raw / 256))
+    for raw_gradient, gradient in zip(
+        net.backprop(raw, [0, 1, 0, 1, 1]), net.backprop(raw / 256, [0, 1, 0, 1, 1]), strict=True
+    ):
+        for ours, theirs in zip(raw_gradient, gradient, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    with pytest.warns(UserWarning, match="divide raw ones by 256"):
+        net(raw.astype(np.float32))
+
+
+def test_a_pool_belongs_to_one_network_too() -> None:
+    pool = MaxPool(2)
+    net = Network([pool, Dense(2)], input_shape=(1, 4, 4), rng=0)
+    with pytest.raises(ValueError, match="given to a network before"):
+        Network([pool, Dense(2)], input_shape=(1, 8, 2), rng=0)
+    assert net.astype(np.float64).n_parameters == net.n_parameters

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_pictures_of_other_data_do_not_replace_those_of_the_test_set(
     done = script(f"evaluate_mnist.py {copied} --set validation")
     assert done.returncode == 0, done.stderr
     [folder] = [path for path in copied.iterdir() if path.is_dir()]
-    assert f"are in {folder}" in done.stdout
+    assert f"drawn in {folder}: " in done.stdout
     assert "validation" in folder.name
     assert len(list(folder.iterdir())) == 3
     assert (copied / "mistakes.png").read_bytes() == kept
@@ -146,7 +147,9 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--batch-size 0", 2, "at least 1"),
         ("--train-size 0", 2, "at least 1"),
         ("--train-size 1300", 2, "only 1,000 training images"),
-        ("--patience soon", 2, "at least 1"),
+        ("--patience soon", 2, "at least 1, not 'soon'; or none"),
+        ("--hidden --dropout 0.5", 2, "is for hidden layers"),
+        ("--out ''", 2, "not an empty text"),
         ("--dropout 1", 2, "in [0, 1)"),
         ("--momentum 1.5", 2, "in [0, 1)"),
         ("--lmbda -1", 2, "0 or more"),
@@ -166,7 +169,7 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--cost mse", 2, "invalid choice"),
         ("--expand twice", 2, "invalid choice"),
         ("--epoch 3 --learning-rate 1", 2, "unrecognized arguments"),
-        ("--data no/such/folder", 1, "no/such/folder"),
+        ("--data no/such/folder", 1, "mnist, synthetic, or a folder"),
         ("--resume no/such/run", 2, "no/such/run"),
         ("stray", 2, "unrecognized arguments: stray"),
     ],
@@ -195,6 +198,7 @@ def test_what_a_newcomer_mistypes_is_one_line(
         ("reproduce_book.py run --chapter 2", 2, "invalid choice"),
         ("reproduce_book.py run --jobs 0", 2, "at least 1"),
         ("reproduce_book.py replay c9-magic", 2, "invalid choice"),
+        ("reproduce_book.py run c3-hp-a --chapter 3", 1, "names or --chapter, not both"),
     ],
 )
 def test_the_other_scripts_answer_in_one_line_too(line: str, status: int, message: str) -> None:
@@ -204,12 +208,48 @@ def test_the_other_scripts_answer_in_one_line_too(line: str, status: int, messag
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_is_no_folder_to_write_into(run: Path, digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for line in (
+        f"train_mnist.py --data {digits} --epochs 1 --out {tmp_path / 'file'}",
+        f"evaluate_mnist.py {run} --out {tmp_path / 'file' / 'folder'}",
+        f"reproduce_book.py replay c3-reg-1000 --out {tmp_path / 'file'}",
+    ):
+        done = script(line)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert f"{tmp_path / 'file'}" in done.stderr
+        assert "should be a folder" in done.stderr
+
+
+def test_a_history_that_is_none_is_named(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    for text in ("null", '["a"]', '{"epochs": {"validation_accuracy": 5}}', '{"a": 1}', "{"):
+        (copied / "history.json").write_text(text)
+        done = script(f"plot_curves.py {copied} --out {tmp_path / 'x.png'}")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "history.json is not a History" in done.stderr
+
+
 def test_pictures_have_two_formats_and_a_place(run: Path, tmp_path: Path) -> None:
     for out, message in (("x.gif", "saved as .png or .svg"), ("no/x.png", "cannot write")):
         done = script(f"plot_curves.py {run} --out {tmp_path / out}")
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["evaluate_mnist.py {}", "plot_curves.py {}", "predict_digits.py {} digit.png"]
+)
+def test_an_unfinished_run_is_told_from_none(tmp_path: Path, line: str) -> None:
+    (tmp_path / "checkpoint.npz").touch()
+    (tmp_path / "config.json").write_text('{"settings": {}, "data": "digits training"}')
+    done = script(line.format(tmp_path))
+    assert done.returncode == 1
+    assert f"go on with train_mnist.py --resume {tmp_path}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -240,10 +280,22 @@ def test_other_sets_bring_their_own_classes_and_sizes(tmp_path: Path) -> None:
         write_idx(tmp_path / f"emnist-letters-{part}-images-idx3-ubyte.gz", pixels)
         letters = (np.arange(n) % 26 + 1).astype(np.uint8)
         write_idx(tmp_path / f"emnist-letters-{part}-labels-idx1-ubyte.gz", letters)
-    done = script(f"train_mnist.py --data-dir {tmp_path} --hidden 7 --dry-run")
+    folder = tmp_path / "run"
+    done = script(f"train_mnist.py --data-dir {tmp_path} --hidden 7 --epochs 1 --out {folder}")
     assert done.returncode == 0, done.stderr
     assert "Network(30 - Dense(7, sigmoid) - Dense(27, sigmoid)" in done.stdout
     assert "50 images to train, 10 to validate, 20 to test" in done.stdout
+    assert not (folder / "mistakes.png").exists()  # the images are not square
+    done = script(f"evaluate_mnist.py {folder}")
+    assert done.returncode == 0, done.stderr
+    assert f"drawn in {folder}: confusion.png\n" in done.stdout
+
+
+def test_the_fivefold_set_is_what_is_trained_on(digits: Path, tmp_path: Path) -> None:
+    line = f"train_mnist.py --data {digits} --hidden 5 --epochs 1 --expand fivefold"
+    done = script(f"{line} --out {tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert "5,000 images to train, 200 to validate" in done.stdout
 
 
 def test_a_run_is_never_written_over(run: Path, digits: Path) -> None:
@@ -252,6 +304,46 @@ def test_a_run_is_never_written_over(run: Path, digits: Path) -> None:
     assert done.returncode == 1
     assert "holds a run already" in done.stderr
     assert RunFolder(run).network_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["network.npz", "checkpoint.npz", "curves.png", "history.json"])
+def test_files_of_the_same_names_are_the_users(digits: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    done = script(f"train_mnist.py --data {digits} --epochs 1 --out {tmp_path}")
+    assert done.returncode == 1
+    assert f"files of the same names ({name})" in done.stderr
+    assert (tmp_path / name).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} <= {name, ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "MNIST training"}, "began with MNIST training, and the data here is digits"),
+        ({"settings": {"epochs": 7}}, "config.json was changed: the run began with"),
+        ({"settings": {"cost": "mse"}}, "config.json was changed: 'mse'"),
+        ({"settings": [1]}, "settings must be an object, not [1]"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data_or_settings(
+    digits: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    line = f"train_mnist.py --data {digits} --hidden 5 --epochs 100000 --halve-after none"
+    process = subprocess.Popen(command(f"{line} --out {tmp_path}"), stdout=subprocess.DEVNULL)
+    folder = RunFolder(tmp_path)
+    while not folder.checkpoint_path.exists():
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    config = folder.config()
+    if isinstance(change.get("settings"), dict):
+        change = {"settings": config["settings"] | change["settings"]}
+    folder.write_config(config | change)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+    done = script(f"train_mnist.py --resume {tmp_path}")
+    assert done.returncode in (1, 2)
+    assert message in done.stderr.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} | before == before
 
 
 def test_a_second_run_in_one_folder_is_refused(digits: Path, tmp_path: Path) -> None:
@@ -305,6 +397,9 @@ def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "the target of 100 % was missed" in done.stderr
+    again = script(f"train_mnist.py --resume {tmp_path / 'run'}")  # is finished
+    assert again.returncode == 1
+    assert "the target of 100 % was missed" in again.stderr
 
 
 def test_diverging_training_keeps_the_last_finite_state(digits: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nndl.book.experiments import EXPERIMENTS, Result, run_seed
-from nndl.files import write_text
+from nndl.containers import check
+from nndl.files import folder_lock, make_folder, write_text
 
 __all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "workers"]
 
@@ -28,9 +29,38 @@ def result_path(folder: Path, name: str, seed: int) -> Path:
 
 
 def load_results(folder: Path, name: str) -> list[Result]:
-    """Return the results of an experiment that are there, in the order of their seeds."""
+    """Return the results of an experiment that are there, in the order of their seeds.
+
+    Raises
+    ------
+    ValueError
+        If a file is no result: it says which.
+    """
     paths = (result_path(folder, name, seed) for seed in range(EXPERIMENTS[name].seeds))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [_load(path) for path in paths if path.exists()]
+
+
+def _load(path: Path) -> Result:
+    try:
+        result: Result = json.loads(path.read_text(encoding="utf-8"))
+        check(result, _RESULT, "it")
+    except ValueError as error:  # of the encoding and of the JSON too
+        raise ValueError(
+            f"{path} is not the result of a run: {error}; delete it, and the run is done again"
+        ) from None
+    return result
+
+
+_RESULT = {
+    "experiment": str,
+    "seed": range(2**31),
+    "network": str,
+    "settings": dict,
+    "epochs": {str: [float]},
+    "final": dict,
+    "seconds": float,
+    "environment": dict,
+}
 
 
 def pending(folder: Path, names: Iterable[str]) -> list[Job]:
@@ -108,22 +138,26 @@ def run(
 
     Raises
     ------
+    BlockingIOError
+        If another process is running experiments into the same folder.
     BrokenProcessPool
         If worker processes die again and again, as when memory is short.
     RuntimeError
         At the end, if runs failed; the others are written.
     """
     names = list(names)
-    for attempt in range(TRIES):
-        jobs = pending(folder, names)
-        try:
-            with executor() as pool:
-                failures = _collect(folder, pool, jobs, report)
-            break
-        except BrokenProcessPool:
-            if attempt == TRIES - 1:
-                raise
-            report("a worker process died; starting what it had not finished again")
+    make_folder(folder)
+    with folder_lock(folder):
+        for attempt in range(TRIES):
+            jobs = pending(folder, names)
+            try:
+                with executor() as pool:
+                    failures = _collect(folder, pool, jobs, report)
+                break
+            except BrokenProcessPool:
+                if attempt == TRIES - 1:
+                    raise
+                report("a worker process died; starting what it had not finished again")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {'; '.join(failures)}")
 

@@ -53,15 +53,13 @@ class Dataset:
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"labels must be integers of shape ({len(images)},), one for each image, but are "
-                f"{labels.dtype} of shape {labels.shape}; "
-                + (
-                    "one-hot labels become integers by labels.argmax(axis=1)"
-                    if labels.ndim == 2
-                    else "names become integers by numpy.unique(labels, return_inverse=True)[1]"
-                )
+                f"{labels.dtype} of shape {labels.shape}; {_advice(labels)}"
             )
         if labels.size and labels.min() < 0:
-            raise ValueError(f"labels must be 0 or more, but the smallest is {labels.min()}")
+            raise ValueError(
+                f"labels must be 0 or more, but the smallest is {labels.min()}; number the classes "
+                "from 0"
+            )
         # A sum is finite only if every pixel is: one pass without a temporary mask.
         with np.errstate(invalid="ignore", over="ignore"):  # of infinity minus infinity
             total = images.sum(dtype=np.float64)
@@ -97,6 +95,18 @@ class Dataset:
             f"Dataset({self.name!r}, {len(self):,} images of {self.images.shape[1]} pixels, "
             f"{self.images.dtype})"
         )
+
+
+def _advice(labels: NDArray[np.generic]) -> str:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return "flatten them with labels.ravel()"
+    if labels.ndim == 2:
+        return "one-hot labels become integers by labels.argmax(axis=1)"
+    if labels.dtype.kind in "fb":
+        return "convert them with labels.astype(int)"
+    if labels.dtype.kind not in "iu":
+        return "names become integers by numpy.unique(labels, return_inverse=True)[1]"
+    return "give as many labels as images"
 
 
 def warn_of_raw_pixels(total: float, n: int, stacklevel: int = 4) -> None:

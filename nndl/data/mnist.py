@@ -137,6 +137,13 @@ def load_folder(
     train = read_labelled_images(find("train", "images"), find("train", "labels"), name)
     last = "t10k" if any(folder.glob("*t10k-images*")) else "test"
     test = read_labelled_images(find(last, "images"), find(last, "labels"), name)
+    for data, labels in ((train, find("train", "labels")), (test, find(last, "labels"))):
+        classes, most = len(np.unique(data.labels)), int(data.labels.max(initial=0))
+        if most >= max(10, 2 * classes):  # EMNIST's letters are 1 to 26; nobody leaves out half
+            raise ValueError(
+                f"{labels} should number its classes, but has labels up to {most} of which only "
+                f"{classes} occur: it is damaged, or no file of labels"
+            )
     return _split(train, test, len(train) - len(train) // 6, dtype)
 
 

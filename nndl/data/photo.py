@@ -39,7 +39,8 @@ def read_picture(path: str | Path) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (height, width), float64
-        Brightness from 0, black, to 1, white; what is transparent is white.
+        Brightness from 0, black, to 1, white; what is transparent is white, or black if what is
+        not is light.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def read_picture(path: str | Path) -> NDArray[np.float64]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged notes of the camera
-            paper = _on_white(path)
+            paper = _on_paper(path)
     except UnidentifiedImageError:
         raise OSError(f"{path} should be a picture, like a PNG or JPEG file, but is none") from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
@@ -57,15 +58,25 @@ def read_picture(path: str | Path) -> NDArray[np.float64]:
     return np.asarray(paper.convert("L"), np.float64) / 255
 
 
-def _on_white(path: str | Path) -> Image.Image:
+def _on_paper(path: str | Path) -> Image.Image:
     with Image.open(path) as file:
         picture: Image.Image = ImageOps.exif_transpose(file)
-    if picture.mode.startswith("I"):  # 16 bits, which convert would cut off
-        deep = np.asarray(picture, np.float64) / 65535
-        picture = Image.fromarray((255 * deep.clip(0, 1)).astype(np.uint8))
-    paper = Image.new("RGBA", picture.size, "white")
-    paper.alpha_composite(picture.convert("RGBA"))
+    if picture.mode[0] in "IF":  # more than 8 bits, which convert would cut off
+        deep = np.asarray(picture, np.float64)
+        full = 65535 if picture.mode.startswith("I;16") else _white(float(deep.max()))
+        picture = Image.fromarray((255 * (deep / full).clip(0, 1)).astype(np.uint8))
+    picture = picture.convert("RGBA")
+    light, opaque = (np.asarray(picture.convert(mode), np.float64) for mode in ("L", "RGBA"))
+    ink = opaque[:, :, 3]
+    drawn_light = ink.min() < 255 and (ink * light).sum() > 127 * ink.sum()
+    paper = Image.new("RGBA", picture.size, "black" if drawn_light else "white")
+    paper.alpha_composite(picture)
     return paper
+
+
+def _white(largest: float) -> float:
+    """Return what white is in numbers that do not say how many bits they have."""
+    return next((full for full in (1.0, 255.0) if largest <= full), 65535.0)
 
 
 def mnist_like(picture: ArrayLike) -> NDArray[np.float32]:

@@ -70,10 +70,11 @@ def write(path: str | Path, description: Any, arrays: Mapping[str, Array]) -> No
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[tuple[Any, Arrays]]:
+def opened(path: str | Path, suffix: str = "") -> Iterator[tuple[Any, Arrays]]:
     """Open a file ending in .npz, .safetensors or .json: yield its description and its `Arrays`.
 
-    A .json file is all description, of any size. Whatever is found to be wrong while the block
+    With ``suffix``, the file is taken for one of that ending, whatever it is called. A .json file
+    is all description, of any size. Whatever is found to be wrong while the block
     runs, by the readers or by the block itself, is raised as one ValueError that names the file.
 
     Raises
@@ -86,7 +87,7 @@ def opened(path: str | Path) -> Iterator[tuple[Any, Arrays]]:
         If the file cannot be opened.
     """
     containers = {".npz": _open_npz, ".safetensors": _open_safetensors, ".json": _open_json}
-    suffix = Path(path).suffix
+    suffix = suffix or Path(path).suffix
     if suffix not in containers:
         raise ValueError(f"{path} must end in {', '.join(containers)} to be loaded")
     with open(path, "rb") as file:

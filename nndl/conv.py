@@ -168,7 +168,12 @@ class Conv(Learning):
             self.delta, self.delta_z = delta, spread.reshape(-1, self.maps).T
         return self.delta_z, delta_b.reshape(-1, self.maps).T
 
-    def __repr__(self) -> str:
+    @property
+    def shapes(self) -> str:
+        pictures = ["x".join(map(str, (c, h, w))) for h, w, c in (self.shape_in, self.shape_out)]
+        return " -> ".join(pictures)
+
+    def __str__(self) -> str:
         pool = f", pool {self.pool}" if self.pool > 1 else ""
         return f"Conv({self.maps}, {self.size}x{self.size}, {self.activation}{pool})"
 

@@ -123,6 +123,16 @@ class Learning:
             self._scratch = None
             self.allocate(0)
 
+    @property
+    def shapes(self) -> str:
+        """What goes in and what comes out, in words: "1x28x28 -> 20x12x12"."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        if "w" not in vars(self):  # no network has built it
+            return str(self)
+        return f"{self}: {self.shapes}, {self.w.size + self.b.size:,} parameters"
+
     def draw(
         self,
         init: Initialiser,

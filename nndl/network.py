@@ -98,7 +98,11 @@ class Dense(Learning):
     def update(self, delta: Array, step: Step) -> None:
         self.descend(delta, self.x, delta, self.ones, step)
 
-    def __repr__(self) -> str:
+    @property
+    def shapes(self) -> str:
+        return f"{self.w.shape[1]} -> {self.n_out}"
+
+    def __str__(self) -> str:
         return f"Dense({self.n_out}, {self.activation})"
 
 
@@ -205,7 +209,7 @@ class Network:
         return twin
 
     def __repr__(self) -> str:
-        chain = " - ".join(["x".join(map(str, self.input_shape)), *map(repr, self.layers)])
+        chain = " - ".join(["x".join(map(str, self.input_shape)), *map(str, self.layers)])
         return f"Network({chain}, {self.cost}, {self.n_parameters:,} parameters, {self.dtype})"
 
     def save(self, path: str | Path, **about: Any) -> None:

@@ -75,7 +75,21 @@ def load(path: str | Path) -> Network:
     OSError
         If the file cannot be opened.
     """
-    with _described(path, NETWORK) as (record, stored):
+    return _load(path)
+
+
+def save_network2(net: Network, path: str | Path) -> None:
+    """Write a network as network2 does, JSON under any name; raises as `save`."""
+    write_text(path, dumps(_to_network2(net, {})))
+
+
+def load_network2(path: str | Path) -> Network:
+    """Read network2's JSON under any name; raises as `load`."""
+    return _load(path, ".json")
+
+
+def _load(path: str | Path, suffix: str = "") -> Network:
+    with _described(path, NETWORK, suffix=suffix) as (record, stored):
         _check_names(stored, _names(record))
         return _build(record, stored)
 
@@ -315,9 +329,11 @@ def _check_names(stored: Arrays, expected: list[str]) -> None:
 
 
 @contextmanager
-def _described(path: str | Path, *formats: str) -> Iterator[tuple[dict[str, Any], Arrays]]:
-    with opened(path) as (content, stored):
-        if Path(path).suffix == ".json":
+def _described(
+    path: str | Path, *formats: str, suffix: str = ""
+) -> Iterator[tuple[dict[str, Any], Arrays]]:
+    with opened(path, suffix) as (content, stored):
+        if ".json" in (suffix, Path(path).suffix):
             content, stored = _from_network2(content)
         yield _check_description(content, *formats), stored
 

@@ -491,6 +491,11 @@ def test_layers_show_what_they_are() -> None:
     assert repr(Conv(3, 2, relu, pool=2)) == "Conv(3, 2x2, relu, pool 2)"
     assert repr(MaxPool()) == "MaxPool(2)"
     net = Network([Conv(2, 3), MaxPool(2), Dense(10)], input_shape=(1, 8, 8))
+    assert [repr(layer) for layer in net.layers] == [
+        "Conv(2, 3x3, sigmoid): 1x8x8 -> 2x6x6, 20 parameters",
+        "MaxPool(2)",
+        "Dense(10, sigmoid): 18 -> 10, 190 parameters",
+    ]
     assert repr(net) == (
         "Network(1x8x8 - Conv(2, 3x3, sigmoid) - MaxPool(2) - Dense(10, sigmoid), cross-entropy, "
         f"{2 * 10 + 10 * (18 + 1)} parameters, float32)"

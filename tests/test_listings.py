@@ -24,8 +24,8 @@ from nndl.book.network3 import (
 from nndl.conv import Conv
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, shift, synthetic_digits
-from nndl.functions import sigmoid, softmax
-from nndl.initialisers import zeros
+from nndl.functions import identity, relu, sigmoid, softmax
+from nndl.initialisers import Initialiser, default, he, zeros
 from nndl.layers import Dropout
 from nndl.metrics import evaluate
 from nndl.network import Dense
@@ -714,12 +714,16 @@ def test_what_the_author_s_code_wrote_is_read(tmp_path: Path) -> None:
     assert net.feedforward([[1.0], [0.75]]).tolist() == [[0.5]]
 
 
-def test_a_file_of_another_name_or_content_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["net", "net.npz", "net.txt"])
+def test_a_file_may_have_any_name_as_in_the_book(tmp_path: Path, name: str) -> None:
     net = network2.Network([2, 1])
-    with pytest.raises(ValueError, match=r"call it net\.json"):
-        net.save("net")
-    with pytest.raises(ValueError, match=r"call it net\.npz\.json"):
-        network2.load("net.npz")
+    net.save(tmp_path / name)
+    assert json.loads((tmp_path / name).read_text())["sizes"] == [2, 1]
+    loaded = network2.load(tmp_path / name)
+    np.testing.assert_array_equal(loaded.weights[0], net.weights[0])
+
+
+def test_a_file_of_other_content_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text("[]")
     with pytest.raises(ValueError, match="cannot be loaded"):
         network2.load(tmp_path / "net.json")
@@ -1149,3 +1153,29 @@ def test_a_sigmoid_neuron_can_give_back_its_input() -> None:
     x = np.linspace(0, 1, 11)
     outputs = w_2 * np.array([net.feedforward([[value]])[0, 0] for value in x])
     np.testing.assert_allclose(outputs - w_2 / 2 + 0.5, x, atol=1e-5)
+
+
+def test_rectified_outputs_grow_by_c_to_the_number_of_layers() -> None:
+    """Chapter 6: what all weights of a rectified network, times c, do to its outputs."""
+    net = Core([5, 4, 4, 3], cost=quadratic, activation=relu, init=he, rng=0, dtype=np.float64)
+    x = np.random.default_rng(1).random((5, 7))
+    for b in net.biases:
+        b[...] = 0
+    before = net(x)
+    for w in net.weights:
+        w *= 3
+    np.testing.assert_allclose(net(x), 3**3 * before)
+    assert before.max() > 0
+
+
+@pytest.mark.parametrize(("init", "least", "most"), [(he, 0.3, 3), (default, 0, 0.2)])
+def test_rectified_gradients_keep_their_size_when_weights_start_as_he_et_al_say(
+    init: Initialiser, least: float, most: float
+) -> None:
+    """Chapter 6: half of the neurons are silent, which N(0, 2/n_in) makes good, and 1/n_in not."""
+    net = Core([100] * 12, cost=quadratic, activation=relu, output=identity, init=init, rng=0)
+    for b in net.biases:
+        b[...] = 0
+    rng = np.random.default_rng(1)
+    nabla_b, _ = net.backprop(rng.standard_normal((100, 50)), rng.standard_normal((100, 50)))
+    assert least < np.linalg.norm(nabla_b[0]) / np.linalg.norm(nabla_b[-2]) < most

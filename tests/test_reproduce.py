@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.optimize import curve_fit
 
 from nndl.book import experiments, runner
 from nndl.book.experiments import EXPERIMENTS, Reading, run_seed, vote
 from nndl.book.report import render
+from nndl.functions import Array
 from nndl.network import Network
 from nndl.training import History
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "book"
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "reproduce_book.py")]
 QUICK = ["c3-hp-a", "c3-hp-b", "c3-hp-d"]  # a thousand images, no hidden layer
 
@@ -195,6 +199,23 @@ def test_what_is_measured_at_the_end_is_of_the_best_epoch_only_where_training_en
             if reading.statistic == "at best validation":
                 watched = reading.quantity.removesuffix("_accuracy") in e.monitor
                 assert e.layers or e.settings.keeps_best or watched, name
+
+
+def test_the_accuracy_with_very_much_data() -> None:
+    """Chapter 3's problem: a law that sizes up to 20,000 obey foretells that of 50,000."""
+    sizes = np.array([100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000])
+    last = Reading("validation_accuracy", "last")
+    errors = [
+        100 - np.mean([last.of(result) for result in runner.load_results(RESULTS, name)])
+        for name in (f"c3-more-data-{size}" for size in sizes)
+    ]
+
+    def law(n: Array, limit: float, scale: float, power: float) -> Array:
+        return limit + scale * n**-power
+
+    (limit, scale, power), _ = curve_fit(law, sizes[:-1], errors[:-1], (2, 300, 0.5), errors[:-1])
+    assert law(50_000, limit, scale, power) == pytest.approx(errors[-1], abs=0.2)
+    assert 96 < 100 - limit < 99
 
 
 def test_the_page_of_results_is_not_stale() -> None:

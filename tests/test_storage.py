@@ -1012,7 +1012,7 @@ def test_the_examples_of_the_documentation_are_true(tmp_path: Path) -> None:
     save(Network([784, 30, 10], dropout=0.5), tmp_path / "net.npz", **network["about"])
     assert json.loads(members(tmp_path / "net.npz")["description.json"]) == network
     (tmp_path / "net.json").write_text(json.dumps(network2))
-    assert repr(load(tmp_path / "net.json").layers) == "[Dense(1, sigmoid)]"
+    assert repr(load(tmp_path / "net.json").layers) == "[Dense(1, sigmoid): 2 -> 1, 3 parameters]"
     assert history.keys() == asdict(History()).keys()
     for names in (ACTIVATIONS, COSTS, INITIALISERS):
         assert ", ".join(f"`{name}`" for name in names) in page

@@ -159,8 +159,8 @@ class Network(Adapter):
         return self._measure(self._dataset(data), lmbda).cost
 
     def save(self, filename: str | Path) -> None:
-        """Write the network as the book's JSON, to a name that ends in .json."""
-        storage.save(self._core, _json(filename))
+        """Write the network as the book's JSON."""
+        storage.save_network2(self._core, filename)
 
 
 def load(filename: str | Path) -> Network:
@@ -169,17 +169,10 @@ def load(filename: str | Path) -> Network:
     Raises
     ------
     ValueError, OSError
-        If the name does not end in .json, or as `nndl.storage.load`.
+        As `nndl.storage.load`.
     """
-    core = storage.load(_json(filename))
+    core = storage.load_network2(filename)
     kinds = {cost: kind for kind, cost in _COSTS.items()}
     net = Network([core.n_in, *map(len, core.biases)], kinds[core.cost])
     net._core = core
     return net
-
-
-def _json(filename: str | Path) -> Path:
-    path = Path(filename)
-    if path.suffix != ".json":
-        raise ValueError(f"the file of a network2 is known by its ending: call it {path}.json")
-    return path

@@ -92,14 +92,23 @@ class BookLayer:
 
     @property
     def w(self) -> Array:
-        """Weights, (n_in, n_out) as in the book; filters, (maps, input maps, height, width)."""
+        """Weights, (n_in, n_out) as in the book; filters, (maps, input maps, height, width).
+
+        Raises AttributeError, as `b` does, while no Network has been made of the layer.
+        """
+        self._check_drawn()
         return self.core.filters if isinstance(self.core, Conv) else self.core.w.T
 
     @property
     def b(self) -> Array:
         """Biases, (n_out,) or (maps,)."""
+        self._check_drawn()
         b: Array = self.core.b[:, 0]
         return b
+
+    def _check_drawn(self) -> None:
+        if "w" not in vars(self.core):
+            raise AttributeError("w and b are drawn when a Network is made of the layer: make one")
 
 
 class ConvPoolLayer(BookLayer):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pooch
-import requests
+import requests  # comes with pooch
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 

@@ -25,6 +25,7 @@ __all__ = [
     "descend",
     "one_thread",
     "product",
+    "step",
     "transposed_product",
 ]
 
@@ -96,8 +97,37 @@ def _rows_at_a_time(w: Array, m: int) -> int:
     return min(rows, _OUTPUTS // m)
 
 
+def step(
+    w: Array,
+    b: Array,
+    delta: Array,
+    a: Array,
+    delta_b: Array,
+    ones: Array,
+    alpha: float,
+    beta: float,
+) -> None:
+    """Take the step of plain gradient descent in place: all of it two calls of gemm.
+
+    w <- beta w + alpha delta @ a.T, which is BP4 with decay and step, and
+    b <- b + alpha delta_b @ ones.T, which is BP3. Raises as `accumulate`, of which this does the
+    work twice with fewer calls of Python; they are a tenth of the time of a small step.
+    """
+    if a.size * len(w) > _MULTIPLICATIONS:
+        accumulate(b, delta_b, ones, alpha, 1.0)
+        accumulate(w, delta, a, alpha, beta)
+        return
+    gemm = _GEMM.get(w.itemsize, dgemm)
+    c = b.T  # Fortran's order, in which BLAS can write
+    if gemm(alpha, ones, delta_b, 1.0, c, 0, 1, 1) is not c:
+        raise _copied(b, ones)
+    c = w.T
+    if gemm(alpha, a, delta, beta, c, 0, 1, 1) is not c:
+        raise _copied(w, a)
+
+
 def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
-    """Compute w <- beta w + alpha delta @ a.T in place, by gemm: BP4, decay and step at once.
+    """Compute w <- beta w + alpha delta @ a.T in place, by gemm.
 
     Raises
     ------
@@ -109,12 +139,16 @@ def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> N
             part = slice(i, i + some)
             accumulate(w, delta[:, part], a[:, part], alpha, beta if i == 0 else 1.0)
         return
-    c = w.T  # Fortran's order, in which BLAS can write
+    c = w.T
     if _GEMM.get(w.itemsize, dgemm)(alpha, a, delta, beta, c, 0, 1, 1) is not c:
-        raise RuntimeError(
-            f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
-            f"with strides {w.strides}; change them by weights[l][...] = values"
-        )
+        raise _copied(w, a)
+
+
+def _copied(w: Array, a: Array) -> RuntimeError:
+    return RuntimeError(
+        f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
+        f"with strides {w.strides}; change them by weights[l][...] = values"
+    )
 
 
 def _columns_at_a_time(w: Array, m: int) -> int:

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nndl.blas import accumulate, descend
+from nndl import blas
+from nndl.blas import descend
 from nndl.functions import Activation, Array
 from nndl.initialisers import Initialiser
 
@@ -30,7 +31,7 @@ class Step:
         outside [0, 1): beyond 1 the velocity grows without end, below 0 it turns back.
     """
 
-    __slots__ = ("alpha", "decay", "l1", "mu")
+    __slots__ = ("alpha", "beta", "decay", "l1", "mu", "plain")
 
     def __init__(
         self,
@@ -59,6 +60,8 @@ class Step:
         self.decay = eta * lmbda / n
         self.l1 = eta * lmbda_l1 / n
         self.mu = mu
+        self.beta = 1 - self.decay
+        self.plain = not (mu or lmbda_l1)
 
 
 class Layer(Protocol):
@@ -152,9 +155,8 @@ class Learning:
     def descend(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
         """Move the weights by BP4 for delta and inputs x, the biases by BP3 for delta_b."""
         alpha, mu = step.alpha, step.mu
-        if not (mu or step.l1 or self.v_w is not None):
-            accumulate(self.b, delta_b, ones, alpha, 1.0)
-            accumulate(self.w, delta, x, alpha, 1 - step.decay)
+        if step.plain and self.v_w is None:
+            blas.step(self.w, self.b, delta, x, delta_b, ones, alpha, step.beta)
             return
         if mu and self.v_w is None:
             self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)

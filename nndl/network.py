@@ -166,6 +166,7 @@ class Network:
                 "activation, output, init and dropout are for sizes: give each layer its own"
             )
         self.layers, self.output = _check_layers(layers)
+        self._way_back = list(pairwise(reversed(self.layers)))  # made once: steps are short
         self.cost = cost
         cost.check(self.output.activation)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
@@ -294,7 +295,7 @@ class Network:
             a = layer.forward(a, rng)
         out = self.output
         delta = self.cost.delta(out.z, out.a, y, out.activation)  # BP1: see costs.py
-        for layer, below in pairwise(reversed(self.layers)):
+        for layer, below in self._way_back:
             nabla_a = layer.propagate(delta)
             yield layer, delta
             delta = below.error(nabla_a)

@@ -241,7 +241,13 @@ class Network:
     __call__ = feedforward
 
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
-        """Return the label, the number of the largest output, for rows of images (n, n_in)."""
+        """Return the label, the number of the largest output, for rows of images (n, n_in).
+
+        Raises
+        ------
+        ValueError
+            If images are no rows of n_in numbers, or hold NaN or infinity.
+        """
         labels: NDArray[np.intp] = self._answers(images)[1].argmax(axis=0)
         return labels
 

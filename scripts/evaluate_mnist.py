@@ -68,7 +68,7 @@ def describe(net: Network, data: Dataset) -> None:
             )
 
 
-def draw(net: Network, data: Dataset, folder: Path) -> list[str]:
+def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str]:
     """Draw the confusion matrix, and what is square; return the names of the pictures."""
     figures = {"confusion.png": Figure(figsize=(6, 5.5), layout="constrained")}
     ax = figures["confusion.png"].add_subplot(title=data.name)
@@ -80,7 +80,7 @@ def draw(net: Network, data: Dataset, folder: Path) -> list[str]:
         plots.plot_mistakes(fig, data.images[worst.index], *notes, title=data.name)
     if plots.are_square(net.weights[0]):
         fig = figures["weights.png"] = Figure(figsize=(10, 5), layout="constrained")
-        plots.plot_weights(fig, net.weights[0])
+        plots.plot_weights(fig, net.weights[0], title=f"trained on {trained_on}")
     for name, fig in figures.items():
         plots.save(fig, folder / name)
     return list(figures)
@@ -101,7 +101,7 @@ def main() -> int:
         folder = args.out or (args.run if own else args.run / chosen.name.replace(" ", "-"))
         make_folder(folder)
         describe(net, chosen)
-        names = draw(net, chosen, folder)
+        names = draw(net, chosen, config["data"], folder)
     except BrokenPipeError:  # is an OSError, but for exit_with
         raise
     except (OSError, ValueError) as error:

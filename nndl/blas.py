@@ -114,16 +114,16 @@ def step(
     work twice with fewer calls of Python; they are a tenth of the time of a small step.
     """
     if a.size * len(w) > _MULTIPLICATIONS:
-        accumulate(b, delta_b, ones, alpha, 1.0)
         accumulate(w, delta, a, alpha, beta)
+        accumulate(b, delta_b, ones, alpha, 1.0)
         return
     gemm = _GEMM.get(w.itemsize, dgemm)
-    c = b.T  # Fortran's order, in which BLAS can write
-    if gemm(alpha, ones, delta_b, 1.0, c, 0, 1, 1) is not c:
-        raise _copied(b, ones)
-    c = w.T
+    c = w.T  # Fortran's order, in which BLAS can write
     if gemm(alpha, a, delta, beta, c, 0, 1, 1) is not c:
         raise _copied(w, a)
+    c = b.T
+    if gemm(alpha, ones, delta_b, 1.0, c, 0, 1, 1) is not c:
+        raise _copied(b, ones)
 
 
 def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> None:
@@ -145,9 +145,10 @@ def accumulate(w: Array, delta: Array, a: Array, alpha: float, beta: float) -> N
 
 
 def _copied(w: Array, a: Array) -> RuntimeError:
+    name = "biases" if w.shape[1] == len(a) == 1 else "weights"
     return RuntimeError(
-        f"weights must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
-        f"with strides {w.strides}; change them by weights[l][...] = values"
+        f"{name} must be C-contiguous {a.dtype} to be updated in place, but are {w.dtype} "
+        f"with strides {w.strides}; change them by {name}[l][...] = values"
     )
 
 
@@ -229,17 +230,22 @@ class _OneThread(AbstractContextManager[None]):
         with self.lock:
             if not self.inside:
                 self.controller = self.controller or ThreadpoolController()
+                self._take_control()
                 self.limit = self.controller.limit(limits=1, user_api="blas")
             self.inside += 1
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
             self.inside -= 1
-            if not self.inside and self.controller:
-                # Newer threadpoolctl lets only the thread that has set a limit lift it again.
-                for library in self.controller.lib_controllers:
-                    getattr(library, "clear_controlling_thread", _nothing)(force=True)
+            if not self.inside:
+                self._take_control()
                 self.limit.restore_original_limits()
+                self._take_control()
+
+    def _take_control(self) -> None:
+        """Take control from the one thread that newer threadpoolctl lets set and lift limits."""
+        for library in self.controller.lib_controllers if self.controller else ():
+            getattr(library, "clear_controlling_thread", _nothing)(force=True)
 
 
 _ONE_THREAD = _OneThread()

@@ -74,8 +74,8 @@ def opened(path: str | Path, suffix: str = "") -> Iterator[tuple[Any, Arrays]]:
     """Open a file ending in .npz, .safetensors or .json: yield its description and its `Arrays`.
 
     With ``suffix``, the file is taken for one of that ending, whatever it is called. A .json file
-    is all description, of any size. Whatever is found to be wrong while the block
-    runs, by the readers or by the block itself, is raised as one ValueError that names the file.
+    is all description, of any size. Whatever is found to be wrong while the block runs, by the
+    readers or by the block itself, is raised as one ValueError that names the file.
 
     Raises
     ------

@@ -85,9 +85,9 @@ class Conv(Learning):
             raise ValueError(
                 f"{self!r} is larger than its pictures of {height} x {width}: take a smaller filter"
             )
-        self.shape_in = (height, width, c)
         self.shape_z = (height - self.size + 1, width - self.size + 1, self.maps)
         self.shape_out = _pooled(self, self.shape_z, self.pool)
+        self.shape_in = (height, width, c)
         k = self.size**2
         fan = (k * c, max(1, k * self.maps // self.pool**2))
         self.draw(self.init, (self.maps, k * c), rng, dtype, fan)
@@ -218,8 +218,8 @@ class MaxPool:
         self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
     ) -> tuple[int, ...]:
         c, height, width = _check_pictures(self, shape)
+        self.shape_out = _pooled(self, (height, width, c), self.size)
         self.shape_in = (height, width, c)
-        self.shape_out = _pooled(self, self.shape_in, self.size)
         return (c, *self.shape_out[:2])
 
     def feedforward(self, a: Array) -> Array:

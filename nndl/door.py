@@ -29,9 +29,7 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     if array.dtype == np.uint8:
         columns: Array = np.multiply(array, 1 / 256, dtype=dtype)
         return columns
-    numbers, total = _finite(array, "x", dtype)
-    warn_of_raw_pixels(total, numbers.size)
-    return numbers
+    return _finite(array, "x", dtype)[0]
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["exit_with", "path", "percent", "whole", "whole_or_none"]
+__all__ = ["exit_with", "path_of", "percent", "whole", "whole_or_none"]
 
 
-def path(text: str) -> Path:
+def path_of(text: str) -> Path:
     """Return a path, which an empty text, as of a variable that is not set, is not."""
     if not text:
         raise ArgumentTypeError("expected a path, not an empty text")

@@ -411,7 +411,8 @@ class Network:
         transform : callable (images (k, n_in), Generator) -> images (k, n_in), optional
             Expansion of the data on its way into the mini-batches.
         stop : callable () -> bool
-            Asked every 500 images; true ends training there, without a yield.
+            Asked every 500 images, or every mini-batch of more; true ends training there, without
+            a yield.
 
         Raises
         ------
@@ -497,8 +498,8 @@ def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
             "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
-    taken = any(vars(layer).keys() & {"w", "shape_in"} for layer in layers)  # built before
-    if taken or len({id(layer) for layer in layers}) < len(layers):
+    built = [getattr(layer, "__dict__", {}).keys() & {"w", "shape_in"} for layer in layers]
+    if any(built) or len({id(layer) for layer in layers}) < len(layers):
         raise ValueError(
             "every layer needs a place of its own in one network, but one stands here twice or was "
             "given to a network before: make new ones"

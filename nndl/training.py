@@ -192,7 +192,7 @@ def train(
 ) -> History:
     """Train a network in place and return what happened.
 
-    Ctrl-C ends training between two mini-batches, within 500 images: the network stands as it is
+    Ctrl-C ends training within 500 images, or a mini-batch of more: the network stands as it is
     then, the History holds the epochs that ended, and its ``ended`` says "interrupted"; a second
     Ctrl-C interrupts as usual. Where something else than Python's own handler waits for SIGINT, it
     is left alone. Where `Settings.keeps_best`, the network always ends on the weights of the best

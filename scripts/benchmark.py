@@ -40,7 +40,7 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, load_mnist
 from nndl.environment import environment
 from nndl.files import write_text
-from nndl.flags import exit_with, whole
+from nndl.flags import exit_with, path_of, whole
 from nndl.functions import relu
 from nndl.initialisers import large
 from nndl.metrics import evaluate
@@ -563,7 +563,7 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=whole, default=9, help="epochs of each (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every time measured")
+    parser.add_argument("--json", type=path_of, metavar="FILE", help="write every time measured")
     args = parser.parse_args()
     try:
         load_mnist()

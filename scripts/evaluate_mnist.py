@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from nndl import plots
 from nndl.data import Dataset, load_data
 from nndl.files import make_folder
-from nndl.flags import exit_with
+from nndl.flags import exit_with, path_of
 from nndl.metrics import confusion_matrix, evaluate, mistakes, wilson_interval
 from nndl.network import Network
 from nndl.runs import RunFolder
@@ -25,7 +25,7 @@ from nndl.runs import RunFolder
 def parse() -> argparse.Namespace:
     """Return the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a run")
     parser.add_argument(
         "--data",
         "--data-dir",
@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_of,
         metavar="DIR",
         help="where the pictures go (default: RUN; for other data than its test set, a folder "
         "in RUN)",

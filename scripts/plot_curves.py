@@ -12,17 +12,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nndl import plots
-from nndl.flags import exit_with
+from nndl.flags import exit_with, path_of
 from nndl.runs import RunFolder
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
+    parser.add_argument("runs", type=path_of, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_of,
         default=Path("curves.png"),
         metavar="FILE",
         help="a .png or .svg file (default: %(default)s)",

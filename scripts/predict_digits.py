@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from nndl import plots
 from nndl.data import mnist_like, read_picture
-from nndl.flags import exit_with
+from nndl.flags import exit_with, path_of
 from nndl.network import Network
 from nndl.runs import RunFolder
 
@@ -23,18 +22,18 @@ def parse() -> argparse.Namespace:
     """Return the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a run, or the file of a network"
+        "run", type=path_of, metavar="RUN", help="folder of a run, or the file of a network"
     )
     parser.add_argument(
         "pictures",
-        type=Path,
+        type=path_of,
         nargs="+",
         metavar="PICTURE",
         help="dark on light or light on dark, the digit alone on its paper",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_of,
         metavar="FILE",
         help="where to draw what the network saw, .png or .svg (default: answers.png beside the "
         "network)",

@@ -24,7 +24,7 @@ from nndl.book.replay import REPLAYS, agreement, as_json, average_darkness, repl
 from nndl.book.report import render
 from nndl.data import load_mnist
 from nndl.files import make_folder, write_text
-from nndl.flags import exit_with, whole
+from nndl.flags import exit_with, path_of, whole
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
         description="Reproduce the results of the book 'Neural Networks and Deep Learning'."
     )
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, help="where results lie (%(default)s)"
+        "--results", type=path_of, default=RESULTS, help="where results lie (%(default)s)"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -57,7 +57,7 @@ def parse() -> argparse.Namespace:
 
     sub = commands.add_parser("replay", help="the author's own runs, digit for digit")
     sub.add_argument("names", nargs="+", metavar="NAME", choices=[*REPLAYS, "c1-darkness", "all"])
-    sub.add_argument("--out", type=Path, metavar="DIR", help="write DIR/NAME.json")
+    sub.add_argument("--out", type=path_of, metavar="DIR", help="write DIR/NAME.json")
     sub.set_defaults(command=replay_all)
 
     sub = commands.add_parser("run", help="experiments over seeds; finished seeds are kept")
@@ -79,7 +79,9 @@ def parse() -> argparse.Namespace:
     sub = commands.add_parser("report", help="write results/README.md from what has been run")
     sub.set_defaults(command=report)
     for sub in commands.choices.values():
-        sub.add_argument("--results", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument(
+            "--results", type=path_of, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     return parser.parse_args()
 
 

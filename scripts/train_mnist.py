@@ -29,13 +29,13 @@ from nndl.data import (
 )
 from nndl.environment import environment
 from nndl.files import folder_lock, make_folder
-from nndl.flags import exit_with, path, percent, whole, whole_or_none
+from nndl.flags import exit_with, path_of, percent, whole, whole_or_none
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
 from nndl.network import DivergedError, Network, dense_layers
 from nndl.runs import RunFolder, free_name
-from nndl.storage import load_checkpoint, save, save_checkpoint
+from nndl.storage import load_checkpoint, read_about, save, save_checkpoint
 from nndl.streams import generator
 from nndl.training import History, Settings, State, train
 
@@ -165,7 +165,7 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     group = parser.add_argument_group("this call")
     group.add_argument(
         "--out",
-        type=path,
+        type=path_of,
         metavar="DIR",
         default=None,
         help="folder of the run (default: a new one in results/runs)",
@@ -244,15 +244,16 @@ def run(
     training, validation, test = data
 
     def checkpoint(net: Network, state: State) -> None:
-        save_checkpoint(folder.checkpoint_path, net, state, settings)
+        save_checkpoint(folder.checkpoint_path, net, state, settings, config=config)
 
     if folder.checkpoint_path.exists():
-        net, state, of_checkpoint = load_checkpoint(folder.checkpoint_path)
-        if of_checkpoint != settings:
+        began = read_about(folder.checkpoint_path).get("config", config)
+        if differ := [f"{k} {began.get(k)!r}" for k in config if began.get(k) != config[k]]:
             raise ValueError(
-                f"{folder.config_path} was changed: the run began with {of_checkpoint}, not with "
-                f"{settings}; put it back, or begin another run"
+                f"{folder.config_path} was changed: the run began with {', '.join(differ)}; put it "
+                "back, or begin another run"
             )
+        net, state, settings = load_checkpoint(folder.checkpoint_path)
     else:
         checkpoint(net, state)  # to go on from if it is interrupted in the first epoch
     monitor = {"training": training} if config["monitor_training"] else {}
@@ -309,6 +310,8 @@ def main() -> int:
     config, call = parse()
     try:
         data = load_data(config["data"], np.uint8)
+        if call.resume:
+            _check_data(RunFolder(call.resume), data[0])
     except (OSError, ValueError) as error:
         return fail(error, 1)
     size = config["train_size"]
@@ -319,9 +322,11 @@ def main() -> int:
         net, settings, state = build(config, data[0])
         if config["expand"] == "fivefold":
             training = shifted_fivefold(training)
-    except (KeyError, TypeError, ValueError) as error:
-        changed = f"{RunFolder(call.resume).config_path} was changed: " if call.resume else ""
-        return fail(f"{changed}{error}", 2)
+    except KeyError as error:  # from a configuration at --resume: the flags know their choices
+        where = RunFolder(call.resume).config_path
+        return fail(f"{where} was changed: there is no choice {error}; put it back", 2)
+    except (TypeError, ValueError) as error:
+        return fail(error, 2)
     kind = data[0].name.removesuffix(" training")
     if not call.quiet:
         print(
@@ -337,7 +342,6 @@ def main() -> int:
         make_folder(folder.path)
         with folder_lock(folder.path):
             if call.resume:
-                _check_data(folder, data[0])
                 if folder.network_path.exists() and not folder.checkpoint_path.exists():
                     print(f"the run in {folder.path} is finished: there is nothing to do")
                     return conclude(folder.network(), data[2], config["target_accuracy"])

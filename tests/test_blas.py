@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nndl.blas import affine, columns, descend, one_thread, transposed_product
 from nndl.data import Dataset
@@ -158,6 +158,34 @@ def test_one_thread_holds_until_the_last_of_several_threads_leaves() -> None:
     assert threads() == {1}  # the other is still inside
     leave.set()
     thread.join()
+    assert threads() == before
+
+
+def test_one_thread_holds_in_one_thread_after_another_while_all_of_them_live() -> None:
+    def threads() -> set[int]:
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    before, seen = threads(), []
+    done, end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with one_thread():
+            seen.append(threads())
+        done.set()
+        end.wait(10)
+
+    with one_thread():
+        pass
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert done.wait(10)
+    with one_thread():  # while the other, which came last, is still there
+        seen.append(threads())
+    with threadpool_limits(1, "blas"):  # and the caller's own limits go on working
+        seen.append(threads())
+    end.set()
+    thread.join()
+    assert seen == [{1}] * 3
     assert threads() == before
 
 

@@ -193,6 +193,34 @@ def test_colours_transparency_and_16_bits(tmp_path: Path) -> None:
         np.testing.assert_allclose(read, levels / 255, atol=0.006)
 
 
+def test_chalk_on_nothing_is_read_and_paper_on_nothing_stays_paper(tmp_path: Path) -> None:
+    drawing = np.zeros((200, 200), np.uint8)
+    drawing[56:140, 56:140] = 255 * ndimage.zoom(DIGITS[3].reshape(28, 28), 3, order=0)
+    full = np.full_like(drawing, 255)
+    card = np.zeros_like(drawing)
+    card[30:170, 30:170] = 255
+    corners = full.copy()
+    corners[:5, :5] = corners[-5:, -5:] = 0
+    for name, light, alpha in (
+        ("chalk", full, drawing),
+        ("ink", 0 * full, drawing),
+        ("card", 255 - drawing, card),
+        ("rounded corners", 255 - drawing, corners),
+    ):
+        Image.fromarray(np.dstack([light] * 3 + [alpha])).save(tmp_path / "x.png")
+        seen = mnist_like(read_picture(tmp_path / "x.png"))
+        assert alike(seen, DIGITS[3]) > 0.9, name
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_white_is_found_in_numbers_that_do_not_say_how_many_bits_they_have(
+    tmp_path: Path, white: float
+) -> None:
+    picture = np.linspace(0, white, 100, dtype=np.float32).reshape(10, 10)
+    Image.fromarray(picture).save(tmp_path / "x.tiff")
+    np.testing.assert_allclose(read_picture(tmp_path / "x.tiff"), picture / white, atol=1 / 255)
+
+
 @pytest.mark.parametrize("content", [b"", b"a letter, no picture", b"\x89PNG\r\n\x1a\n"])
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "digit.png").write_bytes(content)

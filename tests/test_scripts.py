@@ -320,8 +320,10 @@ def test_files_of_the_same_names_are_the_users(digits: Path, tmp_path: Path, nam
     ("change", "message"),
     [
         ({"data": "MNIST training"}, "began with MNIST training, and the data here is digits"),
-        ({"settings": {"epochs": 7}}, "config.json was changed: the run began with"),
-        ({"settings": {"cost": "mse"}}, "config.json was changed: 'mse'"),
+        ({"settings": {"epochs": 7}}, "was changed: the run began with epochs 100000;"),
+        ({"settings": {"hidden": [6], "seed": 3}}, "began with hidden [5], seed 0;"),
+        ({"settings": {"expand": "fivefold"}}, "began with expand 'none';"),
+        ({"settings": {"cost": "mse"}}, "was changed: there is no choice 'mse'"),
         ({"settings": [1]}, "settings must be an object, not [1]"),
     ],
 )

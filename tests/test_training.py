@@ -320,8 +320,7 @@ def test_a_run_that_patience_or_schedule_ended_does_not_go_on(settings: Settings
     assert values(kept.nets[-1]) == values(net)
     patient = dataclasses.replace(settings, patience=100, halve_after=None)
     more = train(kept.nets[-1], TRAINING, patient, validation=VALIDATION, state=kept.states[-1])
-    assert len(more) > len(history.epochs["eta"]) - 1
-    assert more.ended != history.ended
+    assert len(more) > len(history)
 
 
 def test_a_run_that_was_interrupted_can_go_on_to_its_last_epoch() -> None:

@@ -45,8 +45,8 @@ class Reading:
     quantity : str
         Which series: "test_accuracy", "validation_accuracy", "training_cost", ...
     statistic : str
-        "peak" or "last" of the epochs, "epoch k", or "at best validation": of what is measured
-        once, after training, either that or "last", as training ended on the best weights or not.
+        "peak" or "last" of the epochs, "epoch k", or "at best validation". What is measured once,
+        after training, is "at best validation" if training ends on the best weights, else "last".
     book : float, optional
         The book's value, in percent for an accuracy.
     best_of : int, optional

@@ -1,4 +1,4 @@
-"""Dense layers whose steps round alike on every machine, in the order of the author's program.
+"""Dense layers whose steps round alike with every BLAS, in the order of the author's program.
 
 The numbers of a BLAS depend on its kernels, which sum as the processor likes best. That is as good
 as any other order; but where a published count hangs on a single image, it may fall either way.
@@ -17,7 +17,7 @@ __all__ = ["RoundedDense", "product"]
 
 
 class RoundedDense(Dense):
-    """A dense layer of sigmoid neurons in float64 that learns the same bits on every machine.
+    """A dense layer of sigmoid neurons in float64 that learns the same bits whatever the BLAS.
 
     Like the author's loop over the examples it adds their gradients one after the other, and takes
     the decay before the step. How his BLAS summed a matrix times a vector is not known; `product`
@@ -58,8 +58,10 @@ class RoundedDense(Dense):
     def update(self, delta: Array, step: Step) -> None:
         if step.mu or step.l1:
             raise ValueError("the author's program has no momentum and no L1: use Dense for them")
-        nabla_b = delta.T.sum(axis=0)[:, None]
-        nabla_w = (delta.T[:, :, None] * self.x.T[:, None, :]).sum(axis=0)
+        # In order: NumPy sums the first axis of what lies in C's order one by one.
+        delta_t, x_t = np.ascontiguousarray(delta.T), np.ascontiguousarray(self.x.T)
+        nabla_b = delta_t.sum(axis=0)[:, None]
+        nabla_w = (delta_t[:, :, None] * x_t[:, None, :]).sum(axis=0)
         self.b += step.alpha * nabla_b
         self.w *= 1 - step.decay
         self.w += step.alpha * nabla_w
@@ -81,7 +83,6 @@ def product(w: Array, a: Array, parts: int) -> Array:
     terms = np.ascontiguousarray(a)[:, :, None] * np.ascontiguousarray(w.T)[:, None, :]
     n, *rest = terms.shape
     rows = n // parts
-    # NumPy sums the first of several axes in order; only the last would be summed in pairs.
     sums = terms[: rows * parts].reshape(rows, parts, *rest).sum(axis=0)
     sums[: n % parts] += terms[rows * parts :]
     total: Array = sums.sum(axis=0)

@@ -45,12 +45,13 @@ def load_data(
     if choice == "mnist":
         return load_mnist(dtype=dtype)
     if choice != "auto":
-        if not Path(choice).expanduser().is_dir():
+        folder = Path(choice).expanduser()
+        if not folder.is_dir():
             raise FileNotFoundError(
                 f"data must be auto, mnist, synthetic, or a folder with four files named as "
-                f"MNIST's, but {choice} is {'a file' if Path(choice).exists() else 'not there'}"
+                f"MNIST's, but {choice} is {'a file' if folder.exists() else 'not there'}"
             )
-        return load_folder(Path(choice), dtype=dtype)
+        return load_folder(folder, dtype=dtype)
     try:
         return load_mnist(dtype=dtype)
     except OSError as error:

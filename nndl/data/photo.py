@@ -39,8 +39,8 @@ def read_picture(path: str | Path) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (height, width), float64
-        Brightness from 0, black, to 1, white; what is transparent is white, or black if what is
-        not is light.
+        Brightness from 0, black, to 1, white; what is transparent is white, or black behind a
+        drawing that is light and has no dark in it.
 
     Raises
     ------
@@ -66,10 +66,10 @@ def _on_paper(path: str | Path) -> Image.Image:
         full = 65535 if picture.mode.startswith("I;16") else _white(float(deep.max()))
         picture = Image.fromarray((255 * (deep / full).clip(0, 1)).astype(np.uint8))
     picture = picture.convert("RGBA")
-    light, opaque = (np.asarray(picture.convert(mode), np.float64) for mode in ("L", "RGBA"))
-    ink = opaque[:, :, 3]
-    drawn_light = ink.min() < 255 and (ink * light).sum() > 127 * ink.sum()
-    paper = Image.new("RGBA", picture.size, "black" if drawn_light else "white")
+    visible = np.asarray(picture.getchannel("A")) > 127
+    light = np.asarray(picture.convert("L"))[visible]
+    chalk = 0 < visible.mean() < 0.5 and np.percentile(light, 1) > 127
+    paper = Image.new("RGBA", picture.size, "black" if chalk else "white")
     paper.alpha_composite(picture)
     return paper
 

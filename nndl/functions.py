@@ -69,6 +69,12 @@ class Sigmoid(Activation):
         prime *= a
         return prime
 
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        prime = _ONE.get(a.dtype.char, 1) - a  # as above, without the time of another call
+        prime *= a
+        nabla_a *= prime
+        return nabla_a
+
 
 class Tanh(Activation):
     """tanh(z), equation (109) of the book; its derivative is 1 - a^2."""

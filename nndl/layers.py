@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nndl import blas
 from nndl.blas import descend
 from nndl.functions import Activation, Array
 from nndl.initialisers import Initialiser
@@ -103,14 +102,35 @@ class Layer(Protocol):
 
 
 class Learning:
-    """Weights and biases, and how they move."""
+    """Weights and biases, and how they move.
 
-    w: Array
-    b: Array
+    They stay the same arrays as long as the layer lives, for views of them are everywhere: what is
+    assigned to `w` or `b` is copied into them. Raises ValueError for values of another shape.
+    """
+
+    _w: Array
+    _b: Array
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
-    _scratch: Array | None
     working: ClassVar[tuple[str, ...]]  # what `allocate` makes and steps fill
+
+    @property
+    def w(self) -> Array:
+        """Weights, (n_out, n_in)."""
+        return self._w
+
+    @w.setter
+    def w(self, values: Array) -> None:
+        _fill(self._w, values, "w")
+
+    @property
+    def b(self) -> Array:
+        """Biases, (n_out, 1)."""
+        return self._b
+
+    @b.setter
+    def b(self, values: Array) -> None:
+        _fill(self._b, values, "b")
 
     def allocate(self, m: int) -> None:
         """Make the arrays that a mini-batch of m examples is worked out in."""
@@ -118,12 +138,11 @@ class Learning:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy needs no working arrays: after a large mini-batch they outweigh the weights.
-        return {k: v for k, v in vars(self).items() if k not in (*self.working, "_scratch")}
+        return {k: v for k, v in vars(self).items() if k not in self.working}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if "w" in state:
-            self._scratch = None
+        if "_w" in state:
             self.allocate(0)
 
     @property
@@ -132,7 +151,7 @@ class Learning:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        if "w" not in vars(self):  # no network has built it
+        if "_w" not in vars(self):  # no network has built it
             return str(self)
         return f"{self}: {self.shapes}, {self.w.size + self.b.size:,} parameters"
 
@@ -145,25 +164,30 @@ class Learning:
         fan: tuple[int, int] | None = None,
     ) -> None:
         """Start from weights of the given shape; see `Initialiser.draw`."""
-        self.w, self.b = init.draw(shape, rng, dtype, fan)
+        self._w, self._b = init.draw(shape, rng, dtype, fan)
         self.rest()
 
     def rest(self) -> None:
         """Let the velocities start from 0."""
-        self.v_w = self.v_b = self._scratch = None
+        self.v_w = self.v_b = None
 
     def descend(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
         """Move the weights by BP4 for delta and inputs x, the biases by BP3 for delta_b."""
         alpha, mu = step.alpha, step.mu
-        if step.plain and self.v_w is None:
-            blas.step(self.w, self.b, delta, x, delta_b, ones, alpha, step.beta)
-            return
+        w, b = self.w, self.b
         if mu and self.v_w is None:
-            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
-        if self._scratch is None:
-            self._scratch = np.empty_like(self.w)
-        descend(self.b, self.v_b, delta_b, ones, alpha, mu)
-        descend(self.w, self.v_w, delta, x, alpha, mu, step.decay, step.l1, self._scratch)
+            self.v_w, self.v_b = np.zeros_like(w), np.zeros_like(b)
+        descend(b, self.v_b, delta_b, ones, alpha, mu)
+        descend(w, self.v_w, delta, x, alpha, mu, step.decay, step.l1)
+
+
+def _fill(parameters: Array, values: Array, name: str) -> None:
+    if np.shape(values) != parameters.shape:
+        raise ValueError(
+            f"{name} must keep its shape {parameters.shape}, not take that of the values, "
+            f"{np.shape(values)}: give as many, or make another layer"
+        )
+    parameters[...] = values
 
 
 class Dropout:

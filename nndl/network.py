@@ -16,7 +16,7 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nndl.blas import affine, columns, one_thread, transposed_product
+from nndl.blas import Products, columns, one_thread
 from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.data.batches import Transform, mini_batches
 from nndl.data.dataset import Dataset
@@ -42,7 +42,7 @@ class Dense(Learning):
     b : ndarray, shape (n_out, 1)
     """
 
-    working = ("m", "z", "a", "nabla_x", "ones", "x")
+    working = ("m", "z", "a", "nabla_x", "products", "x")
 
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initialiser = default
@@ -67,7 +67,7 @@ class Dense(Learning):
         self.z = columns(n_out, m, self.w.dtype)
         self.a = columns(n_out, m, self.w.dtype)
         self.nabla_x = columns(n_in, m, self.w.dtype)
-        self.ones = np.ones((1, m), self.w.dtype)
+        self.products = Products(self.w, self.b, m)
 
     def weighted_input(self, a: Array) -> Array:
         """Return z, (n_out, m), for the outputs a, (n_in, m), of the layer below."""
@@ -81,14 +81,15 @@ class Dense(Learning):
         if a.shape[1] != self.m:
             self.allocate(a.shape[1])
         self.x = a
-        affine(self.w, a, self.b, self.ones, self.z)  # z = w @ a + b
-        return self.activation(self.z, self.a)
+        self.products.affine(a, self.z)  # z = w @ a + b
+        # By name: to call the object takes a tenth of a microsecond more.
+        return self.activation.__call__(self.z, self.a)
 
     def error(self, nabla_a: Array) -> Array:
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
 
     def propagate(self, delta: Array) -> Array:
-        return transposed_product(self.w, delta, self.nabla_x)  # w.T @ delta
+        return self.products.transposed(delta, self.nabla_x)  # w.T @ delta
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         nabla_b: Array = delta.sum(axis=1, keepdims=True)  # BP3
@@ -96,7 +97,10 @@ class Dense(Learning):
         return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
-        self.descend(delta, self.x, delta, self.ones, step)
+        if step.plain and self.v_w is None:
+            self.products.step(delta, self.x, step.alpha, step.beta)
+        else:
+            self.descend(delta, self.x, delta, self.products.ones, step)
 
     @property
     def shapes(self) -> str:
@@ -202,7 +206,7 @@ class Network:
         """Return a copy that computes in another dtype; its velocities start from 0."""
         layers = copy.deepcopy(self.layers)
         for layer in layers:  # as if never built
-            vars(layer).pop("w", None)
+            vars(layer).pop("_w", None)
             vars(layer).pop("shape_in", None)
         twin = Network(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
         for new, old in zip(twin.parameters, self.parameters, strict=True):
@@ -373,8 +377,9 @@ class Network:
             raise ValueError("lmbda is divided by the size of the training set: give it as n")
         step = Step(x.shape[1], 1 if n is None else n, eta, lmbda, lmbda_l1, mu)
         rng = None if rng is None else generator(rng)
-        for layer, delta in self._errors(x, y, rng):
-            layer.update(delta, step)
+        with one_thread():
+            for layer, delta in self._errors(x, y, rng):
+                layer.update(delta, step)
 
     def sgd(
         self,
@@ -498,7 +503,7 @@ def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
             "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
-    built = [getattr(layer, "__dict__", {}).keys() & {"w", "shape_in"} for layer in layers]
+    built = [getattr(layer, "__dict__", {}).keys() & {"_w", "shape_in"} for layer in layers]
     if any(built) or len({id(layer) for layer in layers}) < len(layers):
         raise ValueError(
             "every layer needs a place of its own in one network, but one stands here twice or was "

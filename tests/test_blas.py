@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from nndl.blas import affine, columns, descend, one_thread, transposed_product
+from nndl.blas import Products, columns, descend, one_thread
 from nndl.data import Dataset
+from nndl.layers import Step
 from nndl.metrics import evaluate
 from nndl.network import Network
 
@@ -72,14 +73,18 @@ def test_products_are_their_formulas(
     w, b = rng.normal(size=(n_out, n_in)).astype(dtype), rng.normal(size=(n_out, 1)).astype(dtype)
     a = np.asfortranarray(rng.normal(size=(n_in, m)).astype(dtype))
     delta = np.asfortranarray(rng.normal(size=(n_out, m)).astype(dtype))
-    ones = np.ones((1, m), dtype)
-    tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 64 * (n_in**0.5 + n_out**0.5)}
+    products = Products(w, b, m)
+    tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 64 * (n_in**0.5 + n_out**0.5 + m**0.5)}
     z, nabla = columns(n_out, m, dtype), columns(n_in, m, dtype)
     z[...] = nabla[...] = np.nan  # what lay there before has no influence
-    assert affine(w, a, b, ones, z) is z
+    assert products.affine(a, z) is z
     np.testing.assert_allclose(z, w @ a + b, **tolerance)
-    assert transposed_product(w, delta, nabla) is nabla
+    assert products.transposed(delta, nabla) is nabla
     np.testing.assert_allclose(nabla, w.T @ delta, **tolerance)
+    new_w, new_b = 0.9 * w - 0.3 * delta @ a.T, b - 0.3 * delta.sum(axis=1, keepdims=True)
+    products.step(delta, a, -0.3, 0.9)
+    np.testing.assert_allclose(w, new_w, **tolerance)
+    np.testing.assert_allclose(b, new_b, **tolerance)
 
 
 @dtypes
@@ -114,11 +119,23 @@ def test_weights_that_blas_would_copy_are_refused(w: np.ndarray) -> None:
         descend(w, None, np.ones((3, 2)), np.ones((4, 2)), -0.5)
 
 
-def test_a_network_whose_weights_were_replaced_by_others_says_how_to_change_them() -> None:
-    net = Network([4, 3], rng=1, dtype=np.float64)
-    net.layers[0].w = np.asfortranarray(net.layers[0].w)
-    with pytest.raises(RuntimeError, match=r"float64 with strides \(8, 24\).*\[\.\.\.\] = values"):
-        net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)
+def test_what_is_assigned_to_parameters_is_copied_into_them(rng: np.random.Generator) -> None:
+    net, twin = (Network([4, 3], rng=1, dtype=np.float64) for _ in range(2))
+    net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)  # has made its products ready
+    layer, live = net.layers[0], net.weights[0]
+    values = np.asfortranarray(rng.normal(size=(3, 4)))
+    layer.w, layer.b = values, [[1], [2], [3]]
+    layer.w *= 2
+    assert layer.w is live
+    twin.weights[0][...], twin.biases[0][...] = 2 * values, [[1], [2], [3]]
+    for each in (net, twin):
+        each.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5, 0.1, 10)
+    for one, other in zip(net.parameters, twin.parameters, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"w must keep its shape \(3, 4\), .*values, \(4,\)"):
+        layer.w = values[0]
+    with pytest.raises(ValueError, match=r"b must keep its shape \(3, 1\)"):
+        layer.b = np.zeros(3)
 
 
 @dtypes
@@ -205,6 +222,17 @@ def test_answers_are_given_on_one_thread(
         seen.clear()
         ask()
         assert set(seen) == {1}
+
+
+def test_a_step_is_taken_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, seen = Network([4, 3], rng=1), []
+
+    def look(delta: np.ndarray, step: Step) -> None:
+        seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+
+    monkeypatch.setattr(net.layers[0], "update", look)
+    net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)
+    assert set(seen) == {1}
 
 
 def test_training_runs_on_one_thread_and_leaves_the_others_to_its_caller(

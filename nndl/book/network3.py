@@ -107,7 +107,7 @@ class BookLayer:
         return b
 
     def _check_drawn(self) -> None:
-        if "w" not in vars(self.core):
+        if not hasattr(self.core, "w"):
             raise AttributeError("w and b are drawn when a Network is made of the layer: make one")
 
 

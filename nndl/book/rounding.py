@@ -62,9 +62,10 @@ class RoundedDense(Dense):
         delta_t, x_t = np.ascontiguousarray(delta.T), np.ascontiguousarray(self.x.T)
         nabla_b = delta_t.sum(axis=0)[:, None]
         nabla_w = (delta_t[:, :, None] * x_t[:, None, :]).sum(axis=0)
-        self.b += step.alpha * nabla_b
-        self.w *= 1 - step.decay
-        self.w += step.alpha * nabla_w
+        w, b = self.w, self.b
+        b += step.alpha * nabla_b
+        w *= 1 - step.decay
+        w += step.alpha * nabla_w
 
 
 def product(w: Array, a: Array, parts: int) -> Array:

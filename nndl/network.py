@@ -434,29 +434,33 @@ class Network:
         if not isinstance(epochs, int | np.integer) or epochs < 0:
             raise ValueError(f"epochs must be a whole number of at least 0, not {epochs!r}")
         n = len(training)
+        Step(mini_batch_size, n, 1.0 if callable(eta) else eta, lmbda, lmbda_l1, mu)  # may refuse
         streams = rng if isinstance(rng, Streams) else Streams(rng)
-        order = order or streams.shuffle.permutation
-
+        permutation = order or streams.shuffle.permutation
         prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
-        for epoch in range(epochs):
-            rate = eta(epoch) if callable(eta) else eta
-            chunks = mini_batches(
-                training, order(n), mini_batch_size, self.n_out, self.dtype, prepare
-            )
-            with one_thread(), np.errstate(over="ignore", invalid="ignore"):
-                for chunk in chunks:
-                    if stop():
-                        return
-                    step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
-                    for x, y in chunk:
-                        for layer, delta in self._errors(x, y, streams.dropout):
-                            layer.update(delta, step)
-                    if not all(isfinite(p.sum()) for p in self.parameters):
-                        raise DivergedError(
-                            f"training diverged in epoch {epoch}: the parameters are no longer "
-                            f"finite; try a smaller eta than {rate:g}"
-                        )
-            yield epoch
+
+        def train() -> Iterator[int]:  # so that what is refused is refused by the call itself
+            for epoch in range(epochs):
+                rate = eta(epoch) if callable(eta) else eta
+                chunks = mini_batches(
+                    training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare
+                )
+                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+                    for chunk in chunks:
+                        if stop():
+                            return
+                        step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
+                        for x, y in chunk:
+                            for layer, delta in self._errors(x, y, streams.dropout):
+                                layer.update(delta, step)
+                        if not all(isfinite(p.sum()) for p in self.parameters):
+                            raise DivergedError(
+                                f"training diverged in epoch {epoch}: the parameters are no longer "
+                                f"finite; try a smaller eta than {rate:g}"
+                            )
+                yield epoch
+
+        return train()
 
 
 def dense_layers(

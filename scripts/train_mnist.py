@@ -82,10 +82,10 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         argument_default=argparse.SUPPRESS,
     )
 
-    def flag(*names: str, help: str, **more: Any) -> None:
+    def flag(*names: str, help: str, unset: str = "none", **more: Any) -> None:
         default = DEFAULTS[more.get("dest") or names[0].lstrip("-").replace("-", "_")]
         shown = " ".join(map(str, default)) if isinstance(default, list) else default
-        shown = "none" if shown in (None, "") else shown
+        shown = unset if shown is None or shown is False or shown == "" else shown
         group.add_argument(*names, help=f"{help} (default: {shown})", **more)
 
     group = parser.add_argument_group("data")
@@ -95,7 +95,13 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         metavar="WHICH",
         help="auto, mnist, synthetic, or a folder with four files named as MNIST's",
     )
-    flag("--train-size", type=whole, metavar="N", help="use the first N training images")
+    flag(
+        "--train-size",
+        type=whole,
+        metavar="N",
+        help="use the first N training images",
+        unset="all of them",
+    )
     flag(
         "--expand",
         choices=EXPANSIONS,
@@ -114,7 +120,12 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     )
     flag("--cost", choices=COSTS, help="cost function")
     flag("--activation", choices=ACTIVATIONS, help="of the hidden neurons")
-    flag("--output", choices=ACTIVATIONS, help="activation of the output neurons")
+    flag(
+        "--output",
+        choices=ACTIVATIONS,
+        help="activation of the output neurons",
+        unset="what goes with the cost",
+    )
     flag("--init", choices=INITIALISERS, help="initial weights")
     flag("--dropout", type=float, metavar="P", help="probability of dropping a hidden neuron")
     flag("--dtype", choices=("float32", "float64"), help="precision")
@@ -149,11 +160,17 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         help="end after N epochs without improvement, on the best weights",
     )
     flag("--seed", type=int, help="fixes everything that is drawn")
-    flag("--monitor-training", action="store_true", help="measure the training set every epoch")
+    flag(
+        "--monitor-training",
+        action="store_true",
+        help="measure the training set every epoch",
+        unset="no",
+    )
     flag(
         "--monitor-test",
         action="store_true",
         help="measure the test set every epoch, not only once at the end",
+        unset="no",
     )
     flag(
         "--target-accuracy",

@@ -319,6 +319,15 @@ def test_nothing_is_trained_before_the_first_epoch_is_asked_for(rng: np.random.G
     assert same(net, Network([5, 3], rng=1))
 
 
+@pytest.mark.parametrize("wrong", [{"eta": 0.0}, {"mu": 1.0}, {"epochs": -1}, {"lmbda": -1.0}])
+def test_sgd_refuses_at_once_and_not_when_the_first_epoch_is_asked_for(
+    wrong: dict[str, Any], rng: np.random.Generator
+) -> None:
+    arguments: dict[str, Any] = {"epochs": 3, "mini_batch_size": 2, "eta": 0.5} | wrong
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Network([5, 3], rng=1).sgd(draw(rng), **arguments)
+
+
 def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

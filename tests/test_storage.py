@@ -852,9 +852,20 @@ def test_streams_of_another_kind_cannot_be_kept(tmp_path: Path) -> None:
     net, state = checkpoint(tmp_path / "checkpoint.npz")
     with pytest.raises(ValueError, match=r"must end in \.npz or \.safetensors"):
         save_checkpoint(tmp_path / "checkpoint.json", net, state, Settings())
-    state.streams = Streams(np.random.Generator(np.random.PCG64DXSM(0)))
+    state.streams.shuffle = np.random.Generator(np.random.PCG64DXSM(0))
     with pytest.raises(ValueError, match="bit_generator must be PCG64, not 'PCG64DXSM'"):
         save_checkpoint(tmp_path / "checkpoint.npz", net, state, Settings())
+
+
+def test_streams_come_from_generators_of_every_kind(tmp_path: Path) -> None:
+    net, state = checkpoint(tmp_path / "checkpoint.npz")
+    for kind in (np.random.MT19937, np.random.Philox, np.random.SFC64):
+        state.streams = Streams(np.random.Generator(kind(5)))
+        save_checkpoint(tmp_path / "checkpoint.npz", net, state, Settings())
+        _, again, _ = load_checkpoint(tmp_path / "checkpoint.npz")
+        for name in Streams.names:
+            one, other = getattr(again.streams, name), getattr(state.streams, name)
+            assert one.random() == other.random()
 
 
 def test_a_network_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:

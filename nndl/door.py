@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import isfinite
 from typing import Any
 
@@ -11,7 +12,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nndl.data.dataset import Dataset, warn_of_raw_pixels
 from nndl.functions import Array
 
-__all__ = ["as_columns", "as_targets", "check_dataset", "one_hot", "rows_as_columns"]
+__all__ = [
+    "as_columns",
+    "as_targets",
+    "check_dataset",
+    "one_hot",
+    "rows_as_columns",
+    "warn_of_lost_decay",
+]
 
 
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
@@ -93,6 +101,16 @@ def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
         raise ValueError(
             f"the network takes {n_in} pixels and knows the labels 0 to {n_out - 1}, but {data!r} "
             f"has labels up to {data.labels.max()}; fit the first and the last layer to it"
+        )
+
+
+def warn_of_lost_decay(lmbda: float, decay: float, dtype: np.dtype[Any]) -> None:
+    """Warn if 1 - decay, by which a step multiplies the weights, rounds to 1: nothing decays."""
+    if decay and dtype.type(1 - decay) == 1:
+        warnings.warn(
+            f"lmbda of {lmbda:g} has no effect in {dtype}, where a decay of eta lmbda/n = "
+            f"{decay:.2g} a step is lost in rounding: take a larger lmbda, or float64",
+            stacklevel=3,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -51,9 +52,11 @@ def percent(text: str) -> float:
 def exit_with(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
     """Run a script's main and exit with its status; show no traceback for what is no error.
 
-    Ctrl-C is a line and status 130. When who reads the output has stopped, as of ``| head``, what
-    was not read was not wanted: the script ends in silence, with a shell's status of SIGPIPE, 141.
+    A warning is a line. Ctrl-C is a line and status 130. When who reads the output has stopped, as
+    of ``| head``, what was not read was not wanted: the script ends in silence, with a shell's
+    status of SIGPIPE, 141.
     """
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         status = main()
         sys.stdout.flush()

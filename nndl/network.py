@@ -20,7 +20,13 @@ from nndl.blas import Products, columns, one_thread
 from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.data.batches import Transform, mini_batches
 from nndl.data.dataset import Dataset
-from nndl.door import as_columns, as_targets, check_dataset, rows_as_columns
+from nndl.door import (
+    as_columns,
+    as_targets,
+    check_dataset,
+    rows_as_columns,
+    warn_of_lost_decay,
+)
 from nndl.functions import Activation, Array, sigmoid, softmax
 from nndl.initialisers import Initialiser, default
 from nndl.layers import Dropout, Layer, Learning, Step, check_kinds
@@ -442,6 +448,8 @@ class Network:
         def train() -> Iterator[int]:  # so that what is refused is refused by the call itself
             for epoch in range(epochs):
                 rate = eta(epoch) if callable(eta) else eta
+                if not (epoch or mu):  # velocities are small enough to take it up
+                    warn_of_lost_decay(lmbda, rate * lmbda / n, self.dtype)
                 chunks = mini_batches(
                     training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare
                 )

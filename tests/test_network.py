@@ -328,6 +328,22 @@ def test_sgd_refuses_at_once_and_not_when_the_first_epoch_is_asked_for(
         Network([5, 3], rng=1).sgd(draw(rng), **arguments)
 
 
+def test_a_decay_that_is_lost_in_rounding_is_not_lost_in_silence(
+    rng: np.random.Generator, recwarn: pytest.WarningsRecorder
+) -> None:
+    data, lmbda = draw(rng), 7 * 0.05e-6  # a decay of 2.5e-8 a step of one epoch
+    arguments: dict[str, Any] = {"epochs": 1, "size": 7, "eta": 0.5, "order": in_order}
+    for dtype, more in ((np.float64, {}), (np.float32, {"mu": 0.5})):
+        run(Network([5, 3], rng=1, dtype=dtype), data, **arguments, lmbda=lmbda, **more)
+    run(Network([5, 3], rng=1), data, **arguments, lmbda=4 * lmbda)
+    assert not recwarn.list
+    net, twin = (Network([5, 3], rng=1) for _ in range(2))
+    with pytest.warns(UserWarning, match=r"lmbda of 3\.5e-07 has no effect in float32.*2\.5e-08"):
+        run(net, data, **arguments, lmbda=lmbda)
+    run(twin, data, **arguments)
+    assert same(net, twin)
+
+
 def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

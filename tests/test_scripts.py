@@ -392,6 +392,16 @@ def test_the_broken_pipe_of_something_else_is_an_error() -> None:
         exit_with(main)
 
 
+def test_a_warning_is_a_line(digits: Path, tmp_path: Path) -> None:
+    done = script(
+        f"train_mnist.py --data {digits} --hidden 5 --epochs 1 --lmbda 1e-6 "
+        f"--out {tmp_path / 'run'}"
+    )
+    assert done.returncode == 0
+    assert re.search(r"^warning: lmbda of 1e-06 has no effect in float32.*$", done.stderr, re.M)
+    assert "UserWarning" not in done.stderr
+
+
 def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:
     done = script(
         f"train_mnist.py --data {digits} --hidden 5 --epochs 1 --target-accuracy 100 "

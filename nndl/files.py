@@ -94,6 +94,6 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
                     f"another process is writing to {folder}: wait until it ends, or choose "
                     "another folder"
                 ) from None
-        for part in Path(folder).glob(".*.????????.part"):
+        for part in Path(folder).glob(f".*.{'[0-9a-f]' * 8}.part"):
             part.unlink(missing_ok=True)
         yield

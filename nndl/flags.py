@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["exit_with", "path_of", "percent", "whole", "whole_or_none"]
+__all__ = ["exit_with", "path_of", "percent", "seed", "whole", "whole_or_none"]
 
 
 def path_of(text: str) -> Path:
@@ -25,6 +25,13 @@ def whole(text: str) -> int:
     """Return a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Return a whole number of at least 0."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected a whole number of at least 0, not {text!r}")
     return int(text)
 
 

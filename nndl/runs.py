@@ -21,7 +21,7 @@ from nndl.network import Network
 from nndl.storage import load
 from nndl.training import History
 
-__all__ = ["RunFolder", "free_name"]
+__all__ = ["WRITTEN", "RunFolder", "free_name"]
 
 WRITTEN = (
     "config.json",

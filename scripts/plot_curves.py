@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from nndl import plots
 from nndl.flags import exit_with, path_of
-from nndl.runs import RunFolder
+from nndl.runs import WRITTEN, RunFolder
 
 
 def main() -> int:
@@ -29,6 +29,8 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
+        if args.out.name in WRITTEN and RunFolder(args.out.parent).config_path.exists():
+            raise ValueError(f"{args.out} belongs to the run in that folder: give another --out")
         runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
         data = {RunFolder(path).config()["data"].removesuffix(" training") for path in args.runs}
         fig = Figure(figsize=(10, 4), layout="constrained")

@@ -48,8 +48,13 @@ def main() -> int:
     out = args.out or folder / "answers.png"
     try:
         net = Network.load(args.run) if args.run.is_file() else RunFolder(args.run).network()
-        if net.n_in != 784:
-            raise ValueError(f"pictures become 784 pixels, but {args.run} reads {net.n_in} numbers")
+        if net.n_in != 784 or net.n_out < 2:
+            raise ValueError(
+                f"pictures become 784 pixels, of one of several digits, but {args.run} reads "
+                f"{net.n_in} numbers and has {net.n_out} outputs: give a network of digits"
+            )
+        if out.resolve() in {path.resolve() for path in args.pictures}:
+            raise ValueError(f"{out} is a picture to read: give another --out to draw to")
     except (OSError, ValueError) as error:
         return fail(error)
     pictures, images, status = [], [], 0

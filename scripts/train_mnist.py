@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nndl import plots
+from nndl.containers import check
 from nndl.conv import Conv
 from nndl.costs import COSTS
 from nndl.data import (
@@ -27,9 +29,10 @@ from nndl.data import (
     load_data,
     shifted_fivefold,
 )
+from nndl.door import check_dataset
 from nndl.environment import environment
 from nndl.files import folder_lock, make_folder
-from nndl.flags import exit_with, path_of, percent, whole, whole_or_none
+from nndl.flags import exit_with, path_of, percent, seed, whole, whole_or_none
 from nndl.functions import ACTIVATIONS
 from nndl.initialisers import INITIALISERS
 from nndl.metrics import accuracy, evaluate, mistakes, wilson_interval
@@ -159,7 +162,7 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
         metavar="N",
         help="end after N epochs without improvement, on the best weights",
     )
-    flag("--seed", type=int, help="fixes everything that is drawn")
+    flag("--seed", type=seed, metavar="SEED", help="fixes everything that is drawn")
     flag(
         "--monitor-training",
         action="store_true",
@@ -207,18 +210,23 @@ def parse(argv: list[str] | None = None) -> tuple[dict[str, Any], argparse.Names
     if call.resume:
         try:
             config = DEFAULTS | RunFolder(call.resume).config()["settings"]
+            check(config["data"], str, "data")
+            check(config["target_accuracy"], (float,), "target_accuracy")
         except (OSError, ValueError) as error:
             sys.exit(fail(error, 2))
+        config["data"] = given.pop("data", config["data"])  # may have moved: see _check_data
         differ = [f"{k} is {config[k]!r}, not {v!r}" for k, v in given.items() if v != config[k]]
         if call.out:
             differ.append(f"it is in {call.resume}, not in {call.out}")
         if differ:
             sys.exit(fail(f"the run {call.resume} has other settings: {'; '.join(differ)}", 2))
+    if config["data"] not in ("auto", "mnist", "synthetic"):  # a folder, also seen from others
+        config["data"] = str(Path(config["data"]).expanduser().resolve())
     return config, call
 
 
-def build(config: dict[str, Any], data: Dataset) -> tuple[Network, Settings, State]:
-    """Return the untrained network for a data set, the hyper-parameters, and where to start."""
+def build(config: dict[str, Any], data: Sequence[Dataset]) -> tuple[Network, Settings, State]:
+    """Return the untrained network for data sets, the hyper-parameters, and where to start."""
     init_rng, training_rng = generator(config["seed"]).spawn(2)
     settings = Settings(
         epochs=config["epochs"],
@@ -230,11 +238,15 @@ def build(config: dict[str, Any], data: Dataset) -> tuple[Network, Settings, Sta
         patience=config["patience"],
         halve_after=config["halve_after"],
     )
-    return _network(config, data, init_rng), settings, State.start(settings, training_rng)
+    net = _network(config, data, init_rng)
+    for part in data:
+        check_dataset(part, net.n_in, net.n_out)
+    return net, settings, State.start(settings, training_rng)
 
 
-def _network(config: dict[str, Any], data: Dataset, rng: np.random.Generator) -> Network:
-    n_in, n_out = data.images.shape[1], max(10, int(data.labels.max()) + 1)
+def _network(config: dict[str, Any], data: Sequence[Dataset], rng: np.random.Generator) -> Network:
+    n_in = data[0].images.shape[1]
+    n_out = max([10, *(int(part.labels.max()) + 1 for part in data if len(part))])
     cost, activation = COSTS[config["cost"]], ACTIVATIONS[config["activation"]]
     init, output = INITIALISERS[config["init"]], ACTIVATIONS.get(config["output"] or "")
     neurons = [*config["hidden"], n_out]
@@ -264,12 +276,6 @@ def run(
         save_checkpoint(folder.checkpoint_path, net, state, settings, config=config)
 
     if folder.checkpoint_path.exists():
-        began = read_about(folder.checkpoint_path).get("config", config)
-        if differ := [f"{k} {began.get(k)!r}" for k in config if began.get(k) != config[k]]:
-            raise ValueError(
-                f"{folder.config_path} was changed: the run began with {', '.join(differ)}; put it "
-                "back, or begin another run"
-            )
         net, state, settings = load_checkpoint(folder.checkpoint_path)
     else:
         checkpoint(net, state)  # to go on from if it is interrupted in the first epoch
@@ -326,17 +332,21 @@ def main() -> int:
     """Run the command line; return the exit status."""
     config, call = parse()
     try:
+        if call.resume:
+            _check_settings(RunFolder(call.resume), config)
         data = load_data(config["data"], np.uint8)
         if call.resume:
             _check_data(RunFolder(call.resume), data[0])
     except (OSError, ValueError) as error:
         return fail(error, 1)
     size = config["train_size"]
-    if size and size > len(data[0]):
-        return fail(f"--train-size {size:,}: there are only {len(data[0]):,} training images", 2)
-    training = data[0][:size]
     try:
-        net, settings, state = build(config, data[0])
+        if size and size > len(data[0]):
+            raise ValueError(
+                f"--train-size {size:,}: there are only {len(data[0]):,} training images"
+            )
+        training = data[0][:size]
+        net, settings, state = build(config, data)
         if config["expand"] == "fivefold":
             training = shifted_fivefold(training)
     except KeyError as error:  # from a configuration at --resume: the flags know their choices
@@ -392,6 +402,19 @@ def main() -> int:
     status = conclude(net, data[2], config["target_accuracy"])
     print(f"written to {folder.path}")
     return status
+
+
+def _check_settings(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Refuse to go on with other settings than a run began with; its data may have moved."""
+    if not folder.checkpoint_path.exists():
+        return
+    began = read_about(folder.checkpoint_path).get("config", config)
+    differ = [f"{k} {began.get(k)!r}" for k in config if k != "data" and began.get(k) != config[k]]
+    if differ:
+        raise ValueError(
+            f"{folder.config_path} was changed: the run began with {', '.join(differ)}; put it "
+            "back, or begin another run"
+        )
 
 
 def _check_data(folder: RunFolder, training: Dataset) -> None:

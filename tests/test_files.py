@@ -223,7 +223,7 @@ with folder_lock(sys.argv[1]):
 
 
 def test_the_lock_sweeps_away_only_what_was_half_written(tmp_path: Path) -> None:
-    left = [".a.npz.0123abcd.part", ".a.npz.part", "b.part", ".hidden"]
+    left = [".a.npz.0123abcd.part", ".a.npz.part", "b.part", ".b.download.part", ".hidden"]
     for name in left:
         (tmp_path / name).touch()
     with folder_lock(tmp_path):

@@ -155,8 +155,8 @@ def test_curves_of_two_runs(run: Path, tmp_path: Path, name: str) -> None:
         ("--lmbda -1", 2, "0 or more"),
         ("--lmbda nan", 2, "0 or more"),
         ("--l1 -1", 2, "0 or more"),
-        ("--seed -1", 2, "whole number"),
-        ("--seed now", 2, "invalid int value"),
+        ("--seed -1", 2, "--seed: expected a whole number of at least 0, not '-1'"),
+        ("--seed now", 2, "whole number"),
         ("--target-accuracy high", 2, "from 1 to 100"),
         ("--target-accuracy 0.98", 2, "from 1 to 100"),
         ("--conv 0", 2, "at least 1"),
@@ -323,7 +323,10 @@ def test_files_of_the_same_names_are_the_users(digits: Path, tmp_path: Path, nam
         ({"settings": {"epochs": 7}}, "was changed: the run began with epochs 100000;"),
         ({"settings": {"hidden": [6], "seed": 3}}, "began with hidden [5], seed 0;"),
         ({"settings": {"expand": "fivefold"}}, "began with expand 'none';"),
-        ({"settings": {"cost": "mse"}}, "was changed: there is no choice 'mse'"),
+        ({"settings": {"cost": "mse"}}, "began with cost 'cross-entropy';"),
+        ({"settings": {"train_size": "500"}}, "began with train_size None;"),
+        ({"settings": {"data": 7}}, "data must be a text, not 7"),
+        ({"settings": {"target_accuracy": "97"}}, "target_accuracy must be a number, not '97'"),
         ({"settings": [1]}, "settings must be an object, not [1]"),
     ],
 )
@@ -490,6 +493,58 @@ def test_resuming_with_other_settings_says_which(digits: Path, tmp_path: Path) -
     assert done.returncode == 2
     assert "eta is 0.5, not 0.25" in done.stderr
     assert "hidden" not in done.stderr.splitlines()[-1]
+
+
+def test_a_run_goes_on_and_is_evaluated_from_everywhere_and_its_data_may_move(
+    digits: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(digits, tmp_path / "here" / "digits")
+    folder, there = tmp_path / "run", tmp_path / "there"
+    line = command(f"train_mnist.py --data digits --hidden 5 --epochs 2 --out {folder} --quiet")
+    assert subprocess.run(line, cwd=moved.parent, stdout=subprocess.DEVNULL).returncode == 0
+    assert script(f"evaluate_mnist.py {folder}").returncode == 0
+    moved.parent.rename(there)
+    lost = script(f"train_mnist.py --resume {folder}")
+    assert lost.returncode == 1
+    assert f"{moved} is not there" in lost.stderr
+    done = script(f"train_mnist.py --resume {folder} --data {there / 'digits'}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_data_that_fit_together_badly_are_refused_before_training(tmp_path: Path) -> None:
+    for part, n, sides in (("train", 40, (6, 6)), ("t10k", 10, (6, 5))):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, *sides), np.uint8))
+        labels = np.arange(n, dtype=np.uint8) % 5
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    done = script(f"train_mnist.py --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert "epoch" not in done.stdout
+    assert "the network takes 36 pixels" in done.stderr.splitlines()[-1]
+
+
+def test_labels_that_only_the_test_set_has_get_a_neuron(tmp_path: Path) -> None:
+    for part, n, classes in (("train", 40, 9), ("t10k", 12, 12)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, 6, 6), np.uint8))
+        labels = np.arange(n, dtype=np.uint8) % classes
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    done = script(f"train_mnist.py --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    assert RunFolder(tmp_path / "run").network().n_out == 12
+
+
+def test_pictures_are_not_drawn_over_what_is_read(run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    picture = folder / "answers.png"
+    shutil.copy(folder / "mistakes.png", picture)
+    before = {path.name: path.read_bytes() for path in folder.glob("*.png")}
+    done = script(f"predict_digits.py {folder} {picture}")
+    assert done.returncode == 1
+    assert "is a picture to read: give another --out" in done.stderr
+    line = command("plot_curves.py .")
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "curves.png belongs to the run in that folder" in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == before
 
 
 def test_without_mnist_the_warning_cannot_be_overlooked(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nndl.blas import one_thread
 from nndl.door import as_columns, as_targets
 from nndl.functions import Array
 from nndl.network import Network
@@ -49,6 +50,11 @@ def gradient_check(
     net = net.astype(np.float64)
     columns = as_columns(x, net.n_in, net.dtype)
     targets = as_targets(y, net.n_out, columns.shape[1], net.dtype)
+    with one_thread():
+        return _worst(net, columns, targets, h, seed)
+
+
+def _worst(net: Network, columns: Array, targets: Array, h: float, seed: int) -> float:
     parameters = [*net.weights, *net.biases]
 
     def cost() -> float:

@@ -6,13 +6,12 @@ saturate, so that they stay finite when a rounds to 0 or 1.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
 
 from nndl.functions import (
-    ACTIVATIONS,
     Activation,
     Array,
     sigmoid,
@@ -26,7 +25,7 @@ class Cost:
     """What a network minimises: the mean of `value` over the training examples."""
 
     name: ClassVar[str]
-    accepts: ClassVar[tuple[Activation, ...]] = (sigmoid, softmax)
+    accepts: ClassVar[tuple[Activation, ...]] = ()  # only these; if there are none, all
 
     def check(self, activation: Activation) -> None:
         """Refuse an output activation for which this cost has no gradient.
@@ -34,11 +33,11 @@ class Cost:
         Raises
         ------
         ValueError
-            The logarithm in the cost needs outputs between 0 and 1.
+            If it is not one that the cost accepts, as the logarithm needs outputs between 0 and 1.
         """
-        if activation not in self.accepts:
+        if self.accepts and activation not in self.accepts:
             raise ValueError(
-                f"the {self.name} cost takes the logarithm of the outputs, so it needs "
+                f"the {self.name} cost has a gradient only with "
                 f"{' or '.join(f.name for f in self.accepts)} outputs, not {activation.name}; "
                 "use the quadratic cost, or another output activation"
             )
@@ -51,21 +50,22 @@ class Cost:
         """Return delta = dC/dz of each example, shape (n_out, m)."""
         raise NotImplementedError
 
+    def __init_subclass__(cls) -> None:
+        cls.name = vars(cls).get("name", cls.__name__.lower())
+
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> str:
-        return self.name.replace("-", "_")  # one object of each kind, also after copy and pickle
+    def __reduce__(self) -> Any:
+        if COSTS.get(self.name) is self:
+            return self.name.replace("-", "_")  # one object, also after copy and pickle
+        return object.__reduce__(self)
 
 
 class Quadratic(Cost):
     """|a - y|^2 / 2, equation (6); goes with every output activation."""
 
     name = "quadratic"
-    accepts = tuple(ACTIVATIONS.values())
-
-    def check(self, activation: Activation) -> None:
-        pass  # a reader's own activation is welcome too
 
     def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         value: Array = 0.5 * np.square(a - y).sum(axis=0)
@@ -79,6 +79,7 @@ class CrossEntropy(Cost):
     """-sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], equation (63)."""
 
     name = "cross-entropy"
+    accepts = (sigmoid, softmax)  # between 0 and 1, for the logarithm
 
     def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         value: Array
@@ -91,7 +92,7 @@ class CrossEntropy(Cost):
 
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         if activation is sigmoid:
-            return a - y  # BP1, equation (68): sigma'(z) cancels
+            return a - y  # BP1, equation (66): sigma'(z) cancels
         # 1 - a_j is the sum of the other outputs. With L_j the logarithm of their sum of exp(z_k),
         # C = sum_j [ln sum_k exp(z_k) - y_j z_j - (1 - y_j) L_j], and dL_j/dz_k = exp(z_k - L_j).
         shares = np.exp(np.minimum(z - _log_others(z)[:, None], 0))  # (j, k, m): k's part beside j
@@ -104,6 +105,7 @@ class LogLikelihood(Cost):
     """-sum_j y_j ln a_j: for a label j, -ln a_j, equation (80)."""
 
     name = "log-likelihood"
+    accepts = (sigmoid, softmax)
 
     def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         log_a = -np.logaddexp(0, -z) if activation is sigmoid else z - logsumexp(z, axis=0)

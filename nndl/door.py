@@ -13,6 +13,7 @@ from nndl.data.dataset import Dataset, warn_of_raw_pixels
 from nndl.functions import Array
 
 __all__ = [
+    "Parameters",
     "as_columns",
     "as_targets",
     "check_dataset",
@@ -112,6 +113,41 @@ def warn_of_lost_decay(lmbda: float, decay: float, dtype: np.dtype[Any]) -> None
             f"{decay:.2g} a step is lost in rounding: take a larger lmbda, or float64",
             stacklevel=3,
         )
+
+
+class Parameters:
+    """Parameters of a layer: one array as long as it lives, of which there are views everywhere.
+
+    What is assigned is copied into it.
+
+    Raises
+    ------
+    AttributeError
+        While they have not been drawn.
+    ValueError
+        If values of another shape are assigned.
+    """
+
+    def __set_name__(self, layer: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: object, kind: type | None = None) -> Array:
+        try:
+            array: Array = vars(layer)[self.name]
+        except (KeyError, TypeError):
+            raise AttributeError(
+                f"{self.name} is drawn when a Network is made of the layer: make one"
+            ) from None
+        return array
+
+    def __set__(self, layer: object, values: ArrayLike) -> None:
+        array = self.__get__(layer)
+        if np.shape(values) != array.shape:
+            raise ValueError(
+                f"{self.name} must keep its shape {array.shape}, not take that of the values, "
+                f"{np.shape(values)}: give as many, or make another layer"
+            )
+        array[...] = values
 
 
 def _array(x: ArrayLike | Dataset) -> NDArray[Any]:

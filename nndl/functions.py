@@ -36,7 +36,7 @@ class Activation:
     name: ClassVar[str]
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
-        """Return a = sigma(z), shape (n, m)."""
+        """Return a = sigma(z), shape (n, m); in ``out``, where it is given and can hold it."""
         raise NotImplementedError
 
     def prime(self, a: Array) -> Array:
@@ -48,11 +48,16 @@ class Activation:
         nabla_a *= self.prime(a)
         return nabla_a
 
+    def __init_subclass__(cls) -> None:
+        cls.name = vars(cls).get("name", cls.__name__.lower())
+
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> str:
-        return self.name.replace("-", "_")  # one object of each kind, also after copy and pickle
+    def __reduce__(self) -> Any:
+        if ACTIVATIONS.get(self.name) is self:
+            return self.name.replace("-", "_")  # one object, also after copy and pickle
+        return object.__reduce__(self)
 
 
 class Sigmoid(Activation):

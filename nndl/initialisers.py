@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -62,8 +63,10 @@ class Initialiser:
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> str:
-        return self.name.replace("-", "_")  # one object of each kind, also after copy and pickle
+    def __reduce__(self) -> Any:
+        if INITIALISERS.get(self.name) is self:
+            return self.name.replace("-", "_")  # one object, also after copy and pickle
+        return object.__reduce__(self)
 
 
 large = Initialiser("large", lambda n_in, n_out: 1.0, 1.0)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nndl.blas import descend
+from nndl.door import Parameters
 from nndl.functions import Activation, Array
 from nndl.initialisers import Initialiser
 
@@ -41,6 +42,9 @@ class Step:
         lmbda_l1: float = 0.0,
         mu: float = 0.0,
     ) -> None:
+        for name, count in (("m", m), ("n", n)):
+            if not isinstance(cast("object", count), Real):
+                raise TypeError(f"{name} must be a whole number, not {count!r}")
         if m < 1:
             raise ValueError(f"a mini-batch needs 1 example or more, not {m!r}")
         if n < 1:
@@ -102,35 +106,13 @@ class Layer(Protocol):
 
 
 class Learning:
-    """Weights and biases, and how they move.
+    """Weights and biases, and how they move."""
 
-    They stay the same arrays as long as the layer lives, for views of them are everywhere: what is
-    assigned to `w` or `b` is copied into them. Raises ValueError for values of another shape.
-    """
-
-    _w: Array
-    _b: Array
+    w = Parameters()
+    b = Parameters()
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
     working: ClassVar[tuple[str, ...]]  # what `allocate` makes and steps fill
-
-    @property
-    def w(self) -> Array:
-        """Weights, (n_out, n_in)."""
-        return self._w
-
-    @w.setter
-    def w(self, values: Array) -> None:
-        _fill(self._w, values, "w")
-
-    @property
-    def b(self) -> Array:
-        """Biases, (n_out, 1)."""
-        return self._b
-
-    @b.setter
-    def b(self, values: Array) -> None:
-        _fill(self._b, values, "b")
 
     def allocate(self, m: int) -> None:
         """Make the arrays that a mini-batch of m examples is worked out in."""
@@ -142,7 +124,7 @@ class Learning:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if "_w" in state:
+        if "w" in state:
             self.allocate(0)
 
     @property
@@ -151,7 +133,7 @@ class Learning:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        if "_w" not in vars(self):  # no network has built it
+        if "w" not in vars(self):  # no network has built it
             return str(self)
         return f"{self}: {self.shapes}, {self.w.size + self.b.size:,} parameters"
 
@@ -164,7 +146,13 @@ class Learning:
         fan: tuple[int, int] | None = None,
     ) -> None:
         """Start from weights of the given shape; see `Initialiser.draw`."""
-        self._w, self._b = init.draw(shape, rng, dtype, fan)
+        w, b = init.draw(shape, rng, dtype, fan)
+        if np.shape(w) != shape or np.shape(b) != (shape[0], 1):
+            raise ValueError(
+                f"{init!r} must draw weights of shape {shape} and biases of shape {(shape[0], 1)}, "
+                f"but drew {np.shape(w)} and {np.shape(b)}"
+            )
+        vars(self).update(w=np.ascontiguousarray(w, dtype), b=np.ascontiguousarray(b, dtype))
         self.rest()
 
     def rest(self) -> None:
@@ -179,15 +167,6 @@ class Learning:
             self.v_w, self.v_b = np.zeros_like(w), np.zeros_like(b)
         descend(b, self.v_b, delta_b, ones, alpha, mu)
         descend(w, self.v_w, delta, x, alpha, mu, step.decay, step.l1)
-
-
-def _fill(parameters: Array, values: Array, name: str) -> None:
-    if np.shape(values) != parameters.shape:
-        raise ValueError(
-            f"{name} must keep its shape {parameters.shape}, not take that of the values, "
-            f"{np.shape(values)}: give as many, or make another layer"
-        )
-    parameters[...] = values
 
 
 class Dropout:

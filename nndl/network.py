@@ -76,7 +76,10 @@ class Dense(Learning):
         self.products = Products(self.w, self.b, m)
 
     def weighted_input(self, a: Array) -> Array:
-        """Return z, (n_out, m), for the outputs a, (n_in, m), of the layer below."""
+        """Return z, (n_out, m), of an answer, for the outputs a, (n_in, m), of the layer below.
+
+        `forward` does the same in training.
+        """
         z: Array = self.w @ a + self.b  # (25)
         return z
 
@@ -87,9 +90,10 @@ class Dense(Learning):
         if a.shape[1] != self.m:
             self.allocate(a.shape[1])
         self.x = a
-        self.products.affine(a, self.z)  # z = w @ a + b
+        self.products.affine(a, self.z)  # z = w @ a + b, as (25) above but into an array
         # By name: to call the object takes a tenth of a microsecond more.
-        return self.activation.__call__(self.z, self.a)
+        self.a = self.activation.__call__(self.z, self.a)
+        return self.a
 
     def error(self, nabla_a: Array) -> Array:
         return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
@@ -175,7 +179,7 @@ class Network:
             raise ValueError(
                 "activation, output, init and dropout are for sizes: give each layer its own"
             )
-        self.layers, self.output = _check_layers(layers)
+        self.layers, self.output = _check_layers(layers)  # for good: the way back is theirs
         self._way_back = list(pairwise(reversed(self.layers)))  # made once: steps are short
         self.cost = cost
         cost.check(self.output.activation)
@@ -212,7 +216,7 @@ class Network:
         """Return a copy that computes in another dtype; its velocities start from 0."""
         layers = copy.deepcopy(self.layers)
         for layer in layers:  # as if never built
-            vars(layer).pop("_w", None)
+            vars(layer).pop("w", None)
             vars(layer).pop("shape_in", None)
         twin = Network(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
         for new, old in zip(twin.parameters, self.parameters, strict=True):
@@ -246,7 +250,8 @@ class Network:
         ValueError
             If x is not a matrix of n_in rows, or holds NaN or infinity.
         """
-        return self.outputs(as_columns(x, self.n_in, self.dtype))[1]
+        with one_thread():
+            return self.outputs(as_columns(x, self.n_in, self.dtype))[1]
 
     __call__ = feedforward
 
@@ -322,6 +327,9 @@ class Network:
     ) -> tuple[list[Array], list[Array]]:
         """Return the gradient of the mean cost of a mini-batch, without regularisation.
 
+        It is worked out in arrays of the layers, as a step is: by one thread at a time, so that
+        each thread needs a ``copy.deepcopy`` of the network.
+
         Parameters
         ----------
         x : array_like, shape (n_in, m)
@@ -346,7 +354,9 @@ class Network:
             raise ValueError("a mini-batch needs 1 example or more, not 0")
         y = as_targets(y, self.n_out, m, self.dtype)
         rng = None if rng is None else generator(rng)
-        gradients = [l.gradient(delta) for l, delta in self._errors(x, y, rng) if l.w is not None]
+        with one_thread():
+            deltas = self._errors(x, y, rng)
+            gradients = [l.gradient(delta) for l, delta in deltas if l.w is not None]
         nabla_b, nabla_w = zip(*reversed(gradients), strict=True)
         return [b / m for b in nabla_b], [w / m for w in nabla_w]
 
@@ -506,16 +516,18 @@ def _are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
             "sizes must name the inputs and at least one layer, like [784, 30, 10], "
             f"not {list(layers)!r}"
         )
+    if all(whole) and min(layers) < 1:
+        raise ValueError(f"every size must be 1 or more, like [784, 30, 10], not {list(layers)!r}")
     return all(whole)
 
 
-def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
+def _check_layers(layers: Sequence[Any]) -> tuple[tuple[Layer, ...], Dense]:
     if not all(hasattr(layer, "build") for layer in layers):
         raise TypeError(
             "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
-    built = [getattr(layer, "__dict__", {}).keys() & {"_w", "shape_in"} for layer in layers]
+    built = [getattr(layer, "__dict__", {}).keys() & {"w", "shape_in"} for layer in layers]
     if any(built) or len({id(layer) for layer in layers}) < len(layers):
         raise ValueError(
             "every layer needs a place of its own in one network, but one stands here twice or was "
@@ -523,7 +535,7 @@ def _check_layers(layers: Sequence[Any]) -> tuple[list[Layer], Dense]:
         )
     if not isinstance(layers[-1], Dense):
         raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
-    return list(layers), layers[-1]
+    return tuple(layers), layers[-1]
 
 
 def _check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:

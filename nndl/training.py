@@ -217,7 +217,9 @@ def train(
     after_epoch : callable (net, state), optional
         Called after every epoch, to save or to draw. Setting ``state.history.ended`` ends training.
     state : State, optional
-        Where to go on from, as given to `after_epoch`; its streams replace ``rng``.
+        Where to go on from, as given to `after_epoch`, with the network as it stood there: keep
+        both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams replace
+        ``rng``. Without it velocities start from 0.
 
     Raises
     ------
@@ -235,7 +237,9 @@ def train(
         )
     if settings.keeps_best and validation is None:
         raise ValueError("patience and halve_after go by the validation accuracy: give validation")
-    state = state or State.start(settings, rng)
+    if state is None:
+        state = State.start(settings, rng)
+        _rest(net)
     history, first = state.history, len(state.history)
     history.ended = _reason_to_end(state, settings)  # none at the start, nor in most that go on
     sets = dict(monitor or {})
@@ -291,14 +295,18 @@ def train(
                 history.ended = history.ended or ("interrupted" if early else "all epochs done")
         except DivergedError as error:
             _restore(net, last)
-            for layer in net.layers:  # velocities that are not finite would spoil every later step
-                if isinstance(layer, Learning):
-                    layer.rest()
+            _rest(net)  # velocities that are not finite would spoil every later step
             history.ended = str(error)
             raise
     if settings.keeps_best and state.best_parameters:
         _restore(net, state.best_parameters)
     return history
+
+
+def _rest(net: Network) -> None:
+    for layer in net.layers:
+        if isinstance(layer, Learning):
+            layer.rest()
 
 
 def _judge(net: Network, state: State, settings: Settings) -> None:

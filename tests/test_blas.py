@@ -12,7 +12,7 @@ from nndl.blas import Products, columns, descend, one_thread
 from nndl.data import Dataset
 from nndl.layers import Step
 from nndl.metrics import evaluate
-from nndl.network import Network
+from nndl.network import Dense, Network
 
 SHAPES = [  # n_out, n_in, m
     *[(3, 4, 5), (1, 4, 5), (3, 1, 5), (3, 4, 1), (1, 1, 1), (30, 784, 10)],
@@ -233,6 +233,25 @@ def test_a_step_is_taken_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(net.layers[0], "update", look)
     net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)
     assert set(seen) == {1}
+
+
+def test_gradients_and_outputs_are_worked_out_on_one_thread(rng: np.random.Generator) -> None:
+    seen: list[int] = []
+
+    class Looking(Dense):
+        def weighted_input(self, a: np.ndarray) -> np.ndarray:
+            seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+            return super().weighted_input(a)
+
+        def gradient(self, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+            return super().gradient(delta)
+
+    net, x = Network([Looking(3)], input_shape=4, rng=1), rng.normal(size=(4, 6))
+    for ask in (lambda: net(x), lambda: net.backprop(x, [0, 1, 2, 0, 1, 2])):
+        seen.clear()
+        ask()
+        assert set(seen) == {1}
 
 
 def test_training_runs_on_one_thread_and_leaves_the_others_to_its_caller(

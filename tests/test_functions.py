@@ -8,7 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
+from nndl.checks import gradient_check
+from nndl.costs import quadratic
 from nndl.functions import ACTIVATIONS, Activation, Array, softmax, tanh
+from nndl.network import Network
 
 ALL = list(ACTIVATIONS.values())
 ELEMENTWISE = [f for f in ALL if f is not softmax]
@@ -135,3 +138,23 @@ def test_copies_and_pickles_are_the_same_object(f: Activation) -> None:
 def test_every_function_is_known_by_its_name() -> None:
     assert ACTIVATIONS["tanh"] is tanh
     assert all(repr(f) == name == f.name for name, f in ACTIVATIONS.items())
+
+
+class Leaky(Activation):
+    """A reader's own, which takes no notice of ``out``."""
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.where(z > 0, z, 0.1 * z)
+
+    def prime(self, a: Array) -> Array:
+        return np.where(a > 0, 1.0, 0.1)
+
+
+def test_a_reader_s_own_activation_is_learnt_with_and_copied(rng: np.random.Generator) -> None:
+    net = Network([5, 8, 3], activation=Leaky(), cost=quadratic, dtype=np.float64, rng=1)
+    x, y = rng.normal(size=(5, 4)), rng.normal(size=(3, 4))
+    assert gradient_check(net, x, y) < 1e-7
+    assert "Dense(8, leaky)" in repr(net)
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(twin(x), net(x))
+        twin.update_mini_batch(x, y, 0.5)

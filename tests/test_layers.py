@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -162,3 +165,41 @@ def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
     assert layer.w is layer.b is None
     with pytest.raises(TypeError, match="dropout has no parameters"):
         layer.gradient(np.ones((2, 1)))
+
+
+class Orthogonal(Initialiser):
+    """A reader's own, whose weights lie in another order and in another precision."""
+
+    def draw(self, shape: Any, rng: Any, dtype: Any, fan: Any = None) -> Any:
+        n_out, n_in = shape
+        return np.linalg.qr(rng.normal(size=(n_in, n_out)))[0].T, np.zeros((n_out, 1))
+
+
+def test_a_reader_s_own_start_is_taken_in_the_layout_and_dtype_of_the_network() -> None:
+    start = Orthogonal("orthogonal", abs, 0.0)
+    net = Network([5, 3], init=start, rng=1)
+    assert net(np.ones((5, 2))).dtype == np.float32
+    net.update_mini_batch(np.ones((5, 2)), [0, 1], 0.5)
+    assert pickle.loads(pickle.dumps(net)).layers[0].init == start
+
+
+def test_a_start_of_another_shape_is_refused() -> None:
+    class Flat(Orthogonal):
+        def draw(self, shape: Any, *more: Any) -> Any:
+            return np.zeros(shape), np.zeros(shape[0])
+
+    with pytest.raises(ValueError, match=r"flat must draw .* biases of shape \(3, 1\), .*\(3,\)"):
+        Network([3, 3], init=Flat("flat", abs, 0.0))
+
+
+def test_the_layers_of_a_network_cannot_be_exchanged() -> None:
+    net = Network([5, 4, 3], dropout=0.5, rng=1)
+    with pytest.raises(TypeError):
+        del net.layers[1]  # type: ignore[attr-defined]
+
+
+def test_a_layer_without_a_network_says_that_it_has_no_weights() -> None:
+    layer = Dense(3)
+    for ask in (lambda: layer.w, lambda: layer.b, lambda: setattr(layer, "w", np.zeros((3, 2)))):
+        with pytest.raises(AttributeError, match=r"[wb] is drawn when a Network is made"):
+            ask()

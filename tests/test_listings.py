@@ -1179,3 +1179,18 @@ def test_rectified_gradients_keep_their_size_when_weights_start_as_he_et_al_say(
     rng = np.random.default_rng(1)
     nabla_b, _ = net.backprop(rng.standard_normal((100, 50)), rng.standard_normal((100, 50)))
     assert least < np.linalg.norm(nabla_b[0]) / np.linalg.norm(nabla_b[-2]) < most
+
+
+def test_whole_numbers_are_what_they_are_everywhere() -> None:
+    x, y = np.array([[0], [1], [0], [1]], np.uint8), np.array([[1.0], [0.0]])
+    nets = [network.Network([4, 3, 2]) for _ in range(3)]
+    for net in nets[1:]:
+        net.weights, net.biases = nets[0].weights, nets[0].biases
+    np.testing.assert_array_equal(nets[0].feedforward(x), nets[0].feedforward(x.astype(float)))
+    for ours, theirs in zip(nets[0].backprop(x, y), nets[0].backprop(1.0 * x, y), strict=True):
+        for nabla, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(nabla, other)
+    nets[1].update_mini_batch([(x, y)], 1.0)
+    nets[2].SGD([(x, y)], 1, 1, 1.0)
+    for w, other in zip(nets[1].weights, nets[2].weights, strict=True):
+        np.testing.assert_array_equal(w, other)

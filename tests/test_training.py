@@ -395,3 +395,31 @@ def test_a_diverged_network_can_be_trained_with_the_smaller_eta_that_was_asked_f
         train(net, TRAINING, settings, rng=2)
     history = train(net, TRAINING, dataclasses.replace(settings, eta=0.01), rng=2)
     assert history.ended == "all epochs done"
+
+
+def test_the_same_start_and_seed_give_the_same_history_with_momentum_too() -> None:
+    net = Network([5, 4, 3], rng=1)
+    start, costs = [p.copy() for p in net.parameters], []
+    for _ in range(2):
+        for p, p0 in zip(net.parameters, start, strict=True):
+            p[...] = p0
+        settings = Settings(epochs=2, eta=0.1, mu=0.9)
+        history = train(net, TRAINING, settings, monitor={"training": TRAINING}, rng=0)
+        costs.append(history["training_cost"])
+    assert costs[0] == costs[1]
+
+
+def test_a_copied_state_goes_on_from_where_it_was_taken() -> None:
+    settings = Settings(epochs=6, eta=3.0, mu=0.5, patience=50)
+    taken = []
+
+    def keep(net: Network, state: State) -> None:
+        taken.append(copy.deepcopy((net, state)))
+
+    whole = Network([5, 4, 3], rng=1)
+    train(whole, TRAINING, settings, validation=TRAINING, rng=0, after_epoch=keep)
+    net, state = taken[2]
+    history = train(net, TRAINING, settings, validation=TRAINING, state=state)
+    assert history["validation_cost"] == taken[-1][1].history["validation_cost"]
+    for p, q in zip(net.parameters, whole.parameters, strict=True):
+        np.testing.assert_array_equal(p, q)

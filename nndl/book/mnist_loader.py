@@ -10,12 +10,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nndl.data import Dataset, load_mnist
 from nndl.functions import Array
 
-__all__ = ["as_columns", "as_dataset", "load_data", "load_data_wrapper", "vectorized_result"]
+__all__ = [
+    "as_columns",
+    "as_dataset",
+    "floats",
+    "load_data",
+    "load_data_wrapper",
+    "vectorized_result",
+]
 
 Arrays = tuple[Array, NDArray[np.int64]]
 Pair = tuple[Array, Any]
@@ -68,8 +75,6 @@ def as_dataset(pairs: Iterable[Pair], sizes: list[int]) -> Dataset:
     """
     xs, ys = _unzip(pairs)
     images = _rows(xs, "x", sizes[0])
-    if images.dtype.kind != "f":
-        images = images.astype(np.float64)  # a Dataset of uint8 would be divided by 256
     if all(np.ndim(y) == 0 for y in ys):
         return Dataset(images, np.array(ys), "the reader's data")
     y = _rows(ys, "y", sizes[-1])
@@ -114,4 +119,10 @@ def _rows(columns: list[Any], name: str, n: int) -> Array:
             f"each {name} must have the shape {(n, 1)}, but there are the shapes "
             f"{sorted(shapes)[:3]}: reshape a single one by {name}.reshape(-1, 1)"
         )
-    return np.array(columns)[:, :, 0]
+    return floats(np.array(columns)[:, :, 0])
+
+
+def floats(numbers: ArrayLike) -> Array:
+    """Return whole numbers in float64: the core divides those of uint8 by 256."""
+    array = np.asarray(numbers)
+    return array.astype(np.float64) if array.dtype.kind in "iub" else array

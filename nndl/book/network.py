@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nndl.book.mnist_loader import Pair, as_columns, as_dataset
+from nndl.book.mnist_loader import Pair, as_columns, as_dataset, floats
 from nndl.costs import Cost, quadratic
 from nndl.data import Dataset
 from nndl.functions import Array, sigmoid
@@ -82,11 +82,11 @@ class Adapter:
 
     def feedforward(self, a: ArrayLike) -> Array:
         """Return the output, (n_out, 1), for the input a, (n_in, 1)."""
-        return self._core.feedforward(a)
+        return self._core.feedforward(floats(a))
 
     def backprop(self, x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Return (nabla_b, nabla_w) of the cost of one example, x (n_in, 1) and y (n_out, 1)."""
-        return self._core.backprop(x, y)
+        return self._core.backprop(floats(x), y)
 
     def _draw(self, init: Initialiser) -> None:
         rng = _rng()

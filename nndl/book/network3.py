@@ -96,19 +96,14 @@ class BookLayer:
 
         Raises AttributeError, as `b` does, while no Network has been made of the layer.
         """
-        self._check_drawn()
-        return self.core.filters if isinstance(self.core, Conv) else self.core.w.T
+        w = self.core.w
+        return self.core.filters if isinstance(self.core, Conv) else w.T
 
     @property
     def b(self) -> Array:
         """Biases, (n_out,) or (maps,)."""
-        self._check_drawn()
         b: Array = self.core.b[:, 0]
         return b
-
-    def _check_drawn(self) -> None:
-        if not hasattr(self.core, "w"):
-            raise AttributeError("w and b are drawn when a Network is made of the layer: make one")
 
 
 class ConvPoolLayer(BookLayer):

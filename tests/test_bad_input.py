@@ -17,6 +17,7 @@ from nndl.checks import gradient_check
 from nndl.conv import MaxPool
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
+from nndl.data.dataset import check_dtype
 from nndl.functions import relu, softmax, tanh
 from nndl.initialisers import he
 from nndl.layers import Dropout, Step
@@ -74,6 +75,7 @@ def row(f: Callable[..., Any], *args: Any, error: Any = EITHER, says: str, **mor
 BUILDING = [
     row(Network, [784], error=ValueError, says=r"at least one layer, like.*not \[784\]"),
     row(Network, [], error=ValueError, says=r"at least one layer.*not \[\]"),
+    row(check_dtype, np.int32, error=ValueError, says="float32, float64 or uint8, but is int32"),
     row(Network, 784, says=r"\[784, 30, 10\].*not 784"),
     row(Network, None, says=r"\[784, 30, 10\].*not None"),
     row(Network, "784", says=r"\[784, 30, 10\].*not '784'"),

@@ -386,8 +386,14 @@ def test_what_is_no_network_of_these_sizes_cannot_be_assigned() -> None:
         net.weights[0] = net.weights[0].T
     with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         net.biases[0] = np.zeros(4)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(
+        ValueError, match=r"shapes \[\(4, 5\), \(3, 4\)\], those assigned \[\(4, 5\)\]"
+    ):
         net.weights = [net.weights[0]]
+    kept = [w.copy() for w in net.weights]
+    with pytest.raises(ValueError, match=r"those assigned \[\(4, 5\), \(2, 4\)\]"):
+        net.weights = [np.zeros((4, 5)), np.zeros((2, 4))]
+    assert all(np.array_equal(w, w0) for w, w0 in zip(net.weights, kept, strict=True))
     for change in (net.weights.append, net.biases.extend, net.weights.pop):
         with pytest.raises(TypeError, match="number and order"):
             change([])
@@ -934,6 +940,13 @@ def test_initial_weights_go_by_the_number_of_outputs() -> None:
     biases = np.concatenate([layer.b for layer in layers[:3]])
     assert biases.std() == pytest.approx(1, abs=0.2)
     assert not layers[3].b.any()
+
+
+def test_images_that_fill_no_mini_batch_are_refused(shared) -> None:
+    net = network3.Network([SoftmaxLayer(n_in=784, n_out=10)], 10)
+    few = (shared[0][0][:7], shared[0][1][:7])
+    with pytest.raises(ValueError, match="7 images do not fill a mini-batch of 10"):
+        net.SGD(few, 1, 10, 0.1, shared[1], shared[2])
 
 
 def test_layers_show_their_weights_live_and_in_the_book_s_shapes() -> None:

@@ -31,14 +31,16 @@ class Live(list[Array]):
 
     def __setitem__(self, l: Any, values: Any) -> None:
         many = isinstance(l, slice)
-        pairs = zip(self[l], map(np.array, values), strict=True) if many else [(self[l], values)]
-        for live, new in list(pairs):
-            if np.shape(new) != live.shape:
-                raise ValueError(
-                    f"the network's array has the shape {live.shape}, the one assigned "
-                    f"{np.shape(new)}; for other sizes make a new Network"
-                )
-            live[...] = new
+        live = self[l] if many else [self[l]]
+        new = list(map(np.array, values)) if many else [values]
+        shapes, given = ([np.shape(array) for array in arrays] for arrays in (live, new))
+        if given != shapes:
+            raise ValueError(
+                f"the network's arrays have the shapes {shapes}, those assigned {given}; for other "
+                "sizes make a new Network"
+            )
+        for array, values in zip(live, new, strict=True):
+            array[...] = values
 
     def _fixed(self, *args: object, **more: object) -> NoReturn:
         raise TypeError("the number and order of a network's arrays is fixed: assign each by [l]")

@@ -238,6 +238,11 @@ class Network:
     def _dataset(self, data: Arrays) -> Dataset:
         x, y = data
         whole = len(y) // self.mini_batch_size * self.mini_batch_size
+        if not whole:
+            raise ValueError(
+                f"{len(y)} images do not fill a mini-batch of {self.mini_batch_size}, and what is "
+                "left over is not used: give more, or make the network for smaller mini-batches"
+            )
         return Dataset(x, y, "the reader's data")[:whole]
 
     def _accuracy(self, data: Dataset) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Dataset", "warn_of_raw_pixels"]
+__all__ = ["Dataset", "check_dtype", "warn_of_raw_pixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,12 @@ def _advice(labels: NDArray[np.generic]) -> str:
     if labels.dtype.kind not in "iu":
         return "names become integers by numpy.unique(labels, return_inverse=True)[1]"
     return "give as many labels as images"
+
+
+def check_dtype(dtype: DTypeLike) -> None:
+    """Raise ValueError for what images are not kept in."""
+    if np.dtype(dtype) not in (np.float32, np.float64, np.uint8):
+        raise ValueError(f"dtype must be float32, float64 or uint8, but is {np.dtype(dtype)}")
 
 
 def warn_of_raw_pixels(total: float, n: int, stacklevel: int = 4) -> None:

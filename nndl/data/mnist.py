@@ -21,7 +21,7 @@ import requests  # comes with pooch
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
-from nndl.data.dataset import Dataset
+from nndl.data.dataset import Dataset, check_dtype
 from nndl.data.idx import read_labelled_images
 
 __all__ = ["load_folder", "load_mnist"]
@@ -81,6 +81,8 @@ def load_mnist(
     OSError
         If files are missing and cannot be downloaded or written: it says why, for each mirror,
         and where to put them by hand.
+    ValueError
+        For another dtype.
     """
     folder = _cache(data_dir) / "mnist"
     missing = [name for name in FILES if not _is_whole(folder / name, name)]
@@ -149,6 +151,8 @@ def load_folder(
 def _split(
     train: Dataset, test: Dataset, n_training: int, dtype: DTypeLike
 ) -> tuple[Dataset, Dataset, Dataset]:
+    check_dtype(dtype)
+
     def part(data: Dataset, name: str) -> Dataset:
         images = data.images
         if np.dtype(dtype) != np.uint8:

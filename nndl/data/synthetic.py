@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nndl.data.dataset import Dataset
+from nndl.data.dataset import Dataset, check_dtype
 
 __all__ = ["centre", "synthetic_digits"]
 
@@ -149,8 +149,7 @@ def synthetic_digits(
     """
     if n < 0:
         raise ValueError(f"the number of digits must be 0 or more, but is {n}")
-    if np.dtype(dtype) not in (np.float32, np.float64, np.uint8):
-        raise ValueError(f"dtype must be float32, float64 or uint8, but is {np.dtype(dtype)}")
+    check_dtype(dtype)
     rng = np.random.default_rng(rng)
     tens = np.tile(np.arange(10), (-(-n // 10), 1))
     labels = rng.permuted(tens, axis=1).ravel()[:n]

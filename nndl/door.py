@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -14,13 +15,47 @@ from nndl.functions import Array
 
 __all__ = [
     "Parameters",
+    "are_sizes",
     "as_columns",
     "as_targets",
     "check_dataset",
+    "check_shape",
     "one_hot",
     "rows_as_columns",
     "warn_of_lost_decay",
 ]
+
+
+def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
+    """Return whether a network is given as sizes, [784, 30, 10], and not as layers.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence.
+    ValueError
+        If there are fewer than two sizes, or one is below 1.
+    """
+    if isinstance(layers, str) or not isinstance(layers, Sequence | np.ndarray):
+        raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
+    whole = [isinstance(layer, int | np.integer) for layer in layers]
+    if all(whole) and len(whole) < 2:
+        raise ValueError(
+            "sizes must name the inputs and at least one layer, like [784, 30, 10], "
+            f"not {list(layers)!r}"
+        )
+    if all(whole) and min(layers) < 1:
+        raise ValueError(f"every size must be 1 or more, like [784, 30, 10], not {list(layers)!r}")
+    return all(whole)
+
+
+def check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the shape of an input as a tuple of whole numbers, or raise ValueError."""
+    sides = (shape,) if isinstance(shape, int | np.integer) else shape
+    whole = isinstance(sides, tuple) and [isinstance(n, int | np.integer) and n > 0 for n in sides]
+    if not whole or not all(whole):
+        raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {shape!r}")
+    return cast("tuple[int, ...]", sides)
 
 
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:

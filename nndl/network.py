@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import isfinite, prod
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -21,9 +21,11 @@ from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.data.batches import Transform, mini_batches
 from nndl.data.dataset import Dataset
 from nndl.door import (
+    are_sizes,
     as_columns,
     as_targets,
     check_dataset,
+    check_shape,
     rows_as_columns,
     warn_of_lost_decay,
 )
@@ -170,7 +172,7 @@ class Network:
     ) -> None:
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
-        if _are_sizes(layers):
+        if are_sizes(layers):
             if input_shape is not None:
                 raise ValueError("sizes begin with the number of inputs: leave input_shape out")
             input_shape, *neurons = layers
@@ -186,7 +188,7 @@ class Network:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, not {self.dtype}")
-        self.input_shape = shape = _check_shape(input_shape)
+        self.input_shape = shape = check_shape(input_shape)
         self.n_in, self.n_out = prod(shape), self.output.n_out
         rng = generator(rng)
         for layer in self.layers:
@@ -504,23 +506,6 @@ def dense_layers(
     return [*layers, Dense(n_out, output or matching.get(cost, activation), init)]
 
 
-# What a network is built from, looked at once.
-
-
-def _are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
-    if isinstance(layers, str) or not isinstance(layers, Sequence | np.ndarray):
-        raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
-    whole = [isinstance(layer, int | np.integer) for layer in layers]
-    if all(whole) and len(whole) < 2:
-        raise ValueError(
-            "sizes must name the inputs and at least one layer, like [784, 30, 10], "
-            f"not {list(layers)!r}"
-        )
-    if all(whole) and min(layers) < 1:
-        raise ValueError(f"every size must be 1 or more, like [784, 30, 10], not {list(layers)!r}")
-    return all(whole)
-
-
 def _check_layers(layers: Sequence[Any]) -> tuple[tuple[Layer, ...], Dense]:
     if not all(hasattr(layer, "build") for layer in layers):
         raise TypeError(
@@ -536,11 +521,3 @@ def _check_layers(layers: Sequence[Any]) -> tuple[tuple[Layer, ...], Dense]:
     if not isinstance(layers[-1], Dense):
         raise ValueError(f"the last layer must be Dense, to compare with y, not {layers[-1]!r}")
     return tuple(layers), layers[-1]
-
-
-def _check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    sides = (shape,) if isinstance(shape, int | np.integer) else shape
-    whole = isinstance(sides, tuple) and [isinstance(n, int | np.integer) and n > 0 for n in sides]
-    if not whole or not all(whole):
-        raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {shape!r}")
-    return cast("tuple[int, ...]", sides)

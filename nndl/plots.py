@@ -345,8 +345,8 @@ def plot_mistakes(
             text = f"{value:.2f}" if i == 2 else f"{value}"
             ax.text(x + right, y + down, text, size=size * unit, **look)
 
-    write(0, "upper right: true digit", 1.02, 0, 0.36, color=COLOURS[0], va="top", weight="bold")
-    write(1, "lower right: digit given", 1.02, 1, 0.36, color=COLOURS[1], va="bottom")
+    write(0, "upper right: true label", 1.02, 0, 0.36, color=COLOURS[0], va="top", weight="bold")
+    write(1, "lower right: label given", 1.02, 1, 0.36, color=COLOURS[1], va="bottom")
     if confidence is not None:
         write(2, "below: confidence", 0.5, 1.03, 0.22, color="0.35", va="top", ha="center")
 
@@ -389,7 +389,10 @@ def plot_answers(
             ax.set(xticks=[], yticks=[])
         bars = row[2].bar(range(len(answer)), answer, color=COLOURS[0])
         bars[int(answer.argmax())].set_color(COLOURS[1])
-        row[2].set(xticks=range(len(answer)), ylim=(min(0, answer.min()), max(1, answer.max())))
+        row[2].set(
+            xticks=range(0, len(answer), ceil(len(answer) / 15)),
+            ylim=(min(0, answer.min()), max(1, answer.max())),
+        )
 
 
 @style()
@@ -523,9 +526,11 @@ def plot_confusion(ax: Axes, matrix: ArrayLike) -> None:
     ax.set_facecolor("0.88")
     ax.imshow(np.ma.masked_where(right, counts), cmap="Oranges", vmin=0, vmax=most)
     for (i, j), count in np.ndenumerate(counts):
-        if count or i == j:
+        if size >= 3 and (count or i == j):  # smaller it is not read, only seen: the colour stays
             colour = "0.35" if i == j else "white" if count > 0.6 * most else "black"
             ax.text(j, i, f"{count}", size=size, color=colour, ha="center", va="center")
-    ax.set(xlabel="digit given", ylabel="true digit", xticks=range(n), yticks=range(n))
-    ax.tick_params(length=0)
+    every = ceil(n / 30)
+    ax.set(xlabel="label given", ylabel="true label")
+    ax.set(xticks=range(0, n, every), yticks=range(0, n, every))
+    ax.tick_params(length=0, labelsize=min(10.0, 2 * size))
     ax.spines[:].set_visible(False)

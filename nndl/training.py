@@ -139,6 +139,9 @@ class History:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             check(content, HISTORY, "it")
+            lengths = {key: len(series) for key, series in content["epochs"].items()}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(f"its series should be of one length, but have {lengths}")
             return cls(**content)
         except ValueError as error:  # of the encoding and of the JSON too
             raise ValueError(f"{path} is not a History written by nndl: {error}") from None
@@ -224,7 +227,9 @@ def train(
     Raises
     ------
     ValueError
-        If the data does not fit, or patience or schedule have no validation set to go by.
+        If the data does not fit, or patience or schedule have no validation set to go by; if a
+        state has other settings, but for those of when to end (epochs, patience and halve_after),
+        or measured other sets.
     DivergedError
         If outputs are no longer finite; the network is back at the end of the last whole epoch.
     """
@@ -249,6 +254,8 @@ def train(
         sets["validation"] = validation
     for data in (training, *sets.values()):
         check_dataset(data, net.n_in, net.n_out)
+    _check_goes_on(history, settings, list(sets))
+    history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
     with _progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
 
         def stop() -> bool:
@@ -301,6 +308,27 @@ def train(
     if settings.keeps_best and state.best_parameters:
         _restore(net, state.best_parameters)
     return history
+
+
+_MAY_CHANGE = ("epochs", "patience", "halve_after")
+
+
+def _check_goes_on(history: History, settings: Settings, sets: list[str]) -> None:
+    """Raise ValueError if a History was begun with other settings, or measures other sets."""
+    began = history.settings
+    differ = [
+        f"{key} {began[key]!r}, not {value!r}"
+        for key, value in asdict(settings).items()
+        if key in began and key not in _MAY_CHANGE and began[key] != value
+    ]
+    measured = [key.removesuffix("_cost") for key in history.epochs if key.endswith("_cost")]
+    if len(history) and set(measured) != set(sets):
+        differ.append(f"measured sets {sorted(measured)}, not {sorted(sets)}")
+    if differ:
+        raise ValueError(
+            f"the state began with {'; '.join(differ)}: go on with the same, or start without a "
+            "state"
+        )
 
 
 def _rest(net: Network) -> None:

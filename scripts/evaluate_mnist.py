@@ -70,9 +70,10 @@ def describe(net: Network, data: Dataset) -> None:
 
 def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str]:
     """Draw the confusion matrix, and what is square; return the names of the pictures."""
-    figures = {"confusion.png": Figure(figsize=(6, 5.5), layout="constrained")}
-    ax = figures["confusion.png"].add_subplot(title=data.name)
-    plots.plot_confusion(ax, confusion_matrix(net, data))
+    counts = confusion_matrix(net, data)
+    side = 6 * max(1.0, len(counts) / 25)  # room for a number in each cell
+    figures = {"confusion.png": Figure(figsize=(side, side - 0.5), layout="constrained")}
+    plots.plot_confusion(figures["confusion.png"].add_subplot(title=data.name), counts)
     if plots.are_square(data.images):
         fig = figures["mistakes.png"] = Figure(figsize=(10, 5), layout="constrained")
         worst = mistakes(net, data, 40)
@@ -99,6 +100,9 @@ def main() -> int:
         net, chosen = run.network(), sets[args.set]
         own = chosen.name == f"{config['data'].removesuffix(' training')} test"
         folder = args.out or (args.run if own else args.run / chosen.name.replace(" ", "-"))
+        mine = own and folder.resolve() == args.run.resolve()
+        if RunFolder(folder).config_path.exists() and not mine:
+            raise ValueError(f"{folder} has the pictures of a run: give another --out")
         make_folder(folder)
         describe(net, chosen)
         names = draw(net, chosen, config["data"], folder)

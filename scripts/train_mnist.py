@@ -257,6 +257,10 @@ def _network(config: dict[str, Any], data: Sequence[Dataset], rng: np.random.Gen
         shape = (1, isqrt(n_in), isqrt(n_in))
     if n_in != prod(shape):
         raise ValueError(f"--conv needs square images, not rows of {n_in} pixels")
+    if config["expand"] != "none" and not plots.are_square(data[0].images):
+        raise ValueError(
+            f"--expand {config['expand']} needs square images, not rows of {n_in} pixels"
+        )
     return Network(layers, cost=cost, rng=rng, dtype=config["dtype"], input_shape=shape)
 
 

@@ -268,3 +268,14 @@ def test_transforms_are_frozen_and_say_what_they_are():
     assert RandomShift() == RandomShift(1)
     with pytest.raises(AttributeError):
         RandomShift().pixels = 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda images, rng: images[:, :1], lambda images, rng: images[:1]]
+)
+def test_a_transform_that_returns_another_shape_is_refused(wrong):
+    data = Dataset(blobs(4), np.arange(4), "blobs")
+    with pytest.raises(
+        ValueError, match=r"transform must return images .*\(4, 784\), but returned"
+    ):
+        materialise(data, wrong, 2, 0)

@@ -124,8 +124,10 @@ def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
     data = read_labelled_images(images, labels, "three")
     assert data.images.shape == (3, 4)
     assert data.labels.dtype == np.intp
+    write_idx(labels, np.array([1, 2, 3], np.int32))
+    np.testing.assert_array_equal(read_labelled_images(images, labels, "three").labels, data.labels)
     write_idx(labels, np.array([1, 2], np.uint8))
-    with pytest.raises(ValueError, match="should hold 3 uint8 labels"):
+    with pytest.raises(ValueError, match="should hold 3 whole numbers"):
         read_labelled_images(images, labels, "three")
     with pytest.raises(ValueError, match="should hold uint8 images"):
         read_labelled_images(labels, labels, "three")

@@ -234,7 +234,7 @@ def test_a_mistake_has_the_true_digit_upper_right_and_the_given_one_lower_right(
         assert (place[true].get_position()[1], place[given].get_position()[1]) == (top, bottom)
     assert place["4"].get_color() != place["9"].get_color()
     words = " ".join(text.get_text() for text in fig.texts)
-    for key in ("upper right: true digit", "lower right: digit given", "confidence", "MNIST test"):
+    for key in ("upper right: true label", "lower right: label given", "confidence", "MNIST test"):
         assert key in words
 
 
@@ -333,7 +333,7 @@ def test_the_colours_of_a_confusion_matrix_count_mistakes_only() -> None:
         (1, 2): "2",
         (2, 2): "0",
     }
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("digit given", "true digit")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("label given", "true label")
     assert ax.get_aspect() == 1
 
 
@@ -480,3 +480,13 @@ def test_pyplot_is_never_imported_and_no_display_is_needed(tmp_path: Path) -> No
         env=environment,
         check=True,
     )
+
+
+def test_a_confusion_matrix_of_many_classes_is_seen_if_not_read() -> None:
+    fig = Figure(figsize=(6, 6))
+    ax = fig.add_subplot()
+    plots.plot_confusion(ax, np.ones((62, 62), int))
+    assert len(ax.get_xticks()) < 32
+    wide = Figure(figsize=(15, 15)).add_subplot()
+    plots.plot_confusion(wide, np.ones((62, 62), int))
+    assert len(wide.texts) == 62 * 62

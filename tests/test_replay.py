@@ -65,6 +65,11 @@ def test_agreement_counts_what_differs_and_says_where() -> None:
     curves["old"]["evaluation_correct"][17] += 1
     found = agreement("c3-winit-30", curves)
     assert (found.values, found.differ, found.parts_at) == (60, 1, {"old": 17})
+    curves["old"]["evaluation_correct"][3] = float("nan")
+    assert agreement("c3-winit-30", curves).parts_at == {"old": 3}
+    curves["new"]["evaluation_correct"].pop()
+    with pytest.raises(ValueError, match=r"published up to epoch 29, .*: replay it again"):
+        agreement("c3-winit-30", curves)
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -233,3 +233,23 @@ def test_the_vote_is_the_plurality_and_of_equals_the_first() -> None:
     assert vote(five) == [(1, 5)]  # two say 5, two are right, and a 5 came first
     assert vote(five[::-1]) == []  # now one that is right
     assert vote([network([7, 1], [3, 0])]) == [(3, 0), (7, 1)]
+
+
+def test_an_experiment_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
+    seeds = EXPERIMENTS["c3-hp-d"].seeds
+    assert len(runner.pending(tmp_path, ["c3-hp-d", "c3-hp-d"])) == seeds
+
+
+def test_of_costs_that_overflow_the_accuracy_is_measured() -> None:
+    result = run_seed("c3-hp-a", 0)
+    assert "float64" in result["network"]
+    assert result["epochs"]["validation_accuracy"][-1] == result["final"]["validation_accuracy"]
+    assert (len(result["epochs"]["eta"]), result["final"]["epochs"]) == (3, 3)
+
+
+def test_a_result_without_its_environment_is_named(tmp_path: Path) -> None:
+    result = run_seed("c3-hp-d", 0)
+    del result["environment"]["cpu"]
+    runner.save(tmp_path, result)
+    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
+        runner.load_results(tmp_path, "c3-hp-d")

@@ -511,6 +511,42 @@ def test_a_run_goes_on_and_is_evaluated_from_everywhere_and_its_data_may_move(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_pictures_of_one_run_are_not_drawn_over_those_of_another(
+    run: Path, digits: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    before = (other / "mistakes.png").read_bytes()
+    for line in (f"{run} --out {other}", f"{other} --set training --out {other}"):
+        done = script(f"evaluate_mnist.py {line}")
+        assert done.returncode == 1
+        assert f"{other} has the pictures of a run: give another --out" in done.stderr
+    assert (other / "mistakes.png").read_bytes() == before
+
+
+def test_expansion_of_images_that_are_not_square_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((40, 4, 6), np.uint8))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.arange(40, dtype=np.uint8) % 9)
+    for expand in ("fivefold", "shift"):
+        line = f"train_mnist.py --data {tmp_path} --expand {expand} --out {tmp_path / 'run'}"
+        done = script(line)
+        assert done.returncode == 2
+        message = f"--expand {expand} needs square images, not rows of 24 pixels"
+        assert message in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_too_few_images_says_how_many_it_needs(tmp_path: Path) -> None:
+    for part, n in (("train", 5), ("t10k", 2)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, 6, 6), np.uint8))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", np.zeros(n, np.uint8))
+    done = script(f"train_mnist.py --data {tmp_path} --dry-run")
+    assert done.returncode == 1
+    assert "should have 6 training images or more" in done.stderr
+
+
 def test_data_that_fit_together_badly_are_refused_before_training(tmp_path: Path) -> None:
     for part, n, sides in (("train", 40, (6, 6)), ("t10k", 10, (6, 5))):
         write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, *sides), np.uint8))

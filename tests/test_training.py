@@ -423,3 +423,31 @@ def test_a_copied_state_goes_on_from_where_it_was_taken() -> None:
     assert history["validation_cost"] == taken[-1][1].history["validation_cost"]
     for p, q in zip(net.parameters, whole.parameters, strict=True):
         np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sets", "says"),
+    [
+        ({"eta": 0.01, "lmbda": 1.0}, {}, r"eta 0.5, not 0.01; lmbda 0.0, not 1.0: go on"),
+        ({}, {"test": VALIDATION}, r"measured sets \['validation'\], not \['test', 'validation'\]"),
+    ],
+)
+def test_a_state_does_not_go_on_with_other_settings_or_sets(
+    changed: dict[str, float], sets: dict[str, Dataset], says: str
+) -> None:
+    net, states = fresh(), []
+    settings = Settings(epochs=2, eta=0.5)
+    keep = lambda net, state: states.append(state)  # noqa: E731
+    train(net, TRAINING, settings, validation=VALIDATION, after_epoch=keep)
+    other = dataclasses.replace(settings, epochs=3, **changed)
+    with pytest.raises(ValueError, match=says):
+        train(net, TRAINING, other, validation=VALIDATION, monitor=sets, state=states[-1])
+    longer = dataclasses.replace(settings, epochs=3)
+    history = train(net, TRAINING, longer, validation=VALIDATION, state=states[-1])
+    assert (len(history), history.settings["epochs"]) == (3, 3)
+
+
+def test_a_history_has_an_entry_for_each_epoch_under_each_key(tmp_path: Path) -> None:
+    History({"eta": [0.5, 0.5], "test_accuracy": [0.9]}).save(tmp_path / "history.json")
+    with pytest.raises(ValueError, match=r"one length, but have \{'eta': 2, 'test_accuracy': 1\}"):
+        History.load(tmp_path / "history.json")

@@ -134,7 +134,13 @@ def _authors(ax: Axes, results: Path, line: Line, first: int, label: str | None)
     if kind == "accuracy":
         scale = 100 / (_training_size(name) if set_name == "training" else 10_000)
     style = AUTHORS | {"label": label}
-    replay = json.loads((results / "replay" / f"{name}.json").read_text(encoding="utf-8"))
+    path = results / "replay" / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} should be there, the author's own run again: make it by reproduce_book.py "
+            f"replay {name} --out {path.parent}"
+        )
+    replay = json.loads(path.read_text(encoding="utf-8"))
     curve = np.array(from_json(replay).get(line.curve, {}).get(key, values))
     if len(epochs) == epochs[-1] + 1:
         ax.plot(epochs[first:], scale * values[first:], **style)
@@ -241,7 +247,10 @@ def _saturation(fig: Figure, results: Path) -> None:
             if cost is cross_entropy:
                 _, slow = saturation(start, b, cost, eta=0.005)
                 ax.plot(slow, "--", color=COLOURS[1], label=r"$\eta = 0.005$")
-            ax.set_title(f"{cost}, w = {start}, b = {b}:\n{outputs[0]:.2f} to {outputs[-1]:.3f}")
+            ax.set_title(
+                f"{cost}, w = {start}, b = {b}:\n"
+                rf"output {outputs[0]:.2f} to {outputs[-1]:.3f} with $\eta = 0.15$"
+            )
             _dress(ax)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
@@ -293,7 +302,7 @@ def _approximation(fig: Figure, results: Path) -> None:
 
 def _towers(fig: Figure, results: Path) -> None:
     """Draw bumps and towers over the plane."""
-    side = np.linspace(0, 1, 101)
+    side = (np.arange(100) + 0.5) / 100  # not at 0, 0.2, ..., where the steps are on their way
     x, y = np.meshgrid(side, side)
     points = np.stack([x.ravel(), y.ravel()])
     grid = [((i / 5, (i + 1) / 5), (j / 5, (j + 1) / 5)) for i in range(5) for j in range(5)]

@@ -226,9 +226,16 @@ def agreement(name: str, curves: dict[str, Curve]) -> Agreement:
     values, differ = 0, 0
     parts_at: dict[str, int] = {}
     for curve, quantities in series["curves"].items():
+        short = {key: len(list_) for key, list_ in curves[curve].items()}
+        if min(short.values()) <= series["epochs"][-1]:
+            raise ValueError(
+                f"{name} was published up to epoch {series['epochs'][-1]}, but the curves end "
+                f"before, {short}: replay it again"
+            )
         ours = {key: np.array(list_)[series["epochs"]] for key, list_ in curves[curve].items()}
         for key, theirs in quantities.items():
-            off = np.abs(ours[key] - np.array(theirs)) > (tolerance if "cost" in key else 0)
+            allowed = tolerance if "cost" in key else 0
+            off = ~(np.abs(ours[key] - np.array(theirs)) <= allowed)  # NaN agrees with nothing
             values, differ = values + off.size, differ + int(off.sum())
             if off.any():
                 first = series["epochs"][int(off.argmax())]

@@ -59,7 +59,18 @@ _RESULT = {
     "epochs": {str: [float]},
     "final": dict,
     "seconds": float,
-    "environment": dict,
+    "environment": {
+        "nndl": str,
+        "python": str,
+        "numpy": str,
+        "scipy": str,
+        "blas": [str],
+        "blas_threads": range(2**31),
+        "cpu": str,
+        "cores": (range(2**31),),
+        "system": str,
+        "revision": (str,),
+    },
 }
 
 
@@ -67,7 +78,7 @@ def pending(folder: Path, names: Iterable[str]) -> list[Job]:
     """Return the (name, seed) that have no result yet, first seeds first."""
     jobs = [
         (name, seed)
-        for name in names
+        for name in dict.fromkeys(names)
         for seed in range(EXPERIMENTS[name].seeds)
         if not result_path(folder, name, seed).exists()
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nndl.data.dataset import Dataset
 from nndl.functions import Array
 
-__all__ = ["Transform", "mini_batches"]
+__all__ = ["Transform", "checked", "mini_batches"]
 
 Transform = Callable[[Array, np.random.Generator], Array]
 """Turns images (k, n_in) into others of the same shape and dtype: see `nndl.data.expand`."""
@@ -67,14 +67,18 @@ def mini_batches(
             if raw.dtype == np.uint8:
                 x[:k] *= 1 / 256
         if prepare is not None:
-            rows = prepare(x[:k])
-            if np.shape(rows) != (k, x.shape[1]):
-                raise ValueError(
-                    f"transform must return images of the shape it was given, {x[:k].shape}, but "
-                    f"returned {type(rows).__name__} of shape {np.shape(rows)}"
-                )
-            x[:k] = rows
+            x[:k] = checked(prepare(x[:k]), (k, x.shape[1]))
         if k != len(views) * size:
             m = min(size, k)
             views = [(x[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]
         yield views
+
+
+def checked(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Return what a transform made of rows of this shape, or raise ValueError for another."""
+    if np.shape(rows) != shape:
+        raise ValueError(
+            f"transform must return images of the shape it was given, {shape}, but "
+            f"returned {type(rows).__name__} of shape {np.shape(rows)}"
+        )
+    return rows

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nndl.data.batches import Transform
+from nndl.data.batches import Transform, checked
 from nndl.data.dataset import Dataset
 
 __all__ = [
@@ -106,7 +106,8 @@ def materialise(
     rng = np.random.default_rng(rng)
     images = np.tile(dataset.images, (times, 1))
     for start in range(len(dataset), len(images), CHUNK):
-        images[start : start + CHUNK] = transform(images[start : start + CHUNK], rng)
+        chunk = images[start : start + CHUNK]
+        chunk[...] = checked(transform(chunk, rng), chunk.shape)
     return Dataset(images, np.tile(dataset.labels, times), f"{dataset.name}, expanded {times}-fold")
 
 
@@ -291,9 +292,13 @@ def _squares(images: NDArray[Any], floats: bool = False) -> NDArray[Any]:
     """Return rows (k, side * side) as a view (k, side, side)."""
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if side == 0 or side**2 != images.shape[1]:
-        raise ValueError(
-            f"images must be rows of square images, as (n, 784), but are {images.shape}; "
+        advice = (
             "flatten them with images.reshape(len(images), -1)"
+            if images.ndim != 2
+            else "pad them to squares, or do without"
+        )
+        raise ValueError(
+            f"images must be rows of square images, as (n, 784), but are {images.shape}; {advice}"
         )
     if floats and images.dtype not in (np.float32, np.float64):
         raise ValueError(

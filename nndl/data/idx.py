@@ -122,9 +122,9 @@ def read_labelled_images(images: Path, labels: Path, name: str) -> Dataset:
             f"{images} should hold uint8 images (n, height, width), but holds {pixels.dtype} of "
             f"shape {pixels.shape}"
         )
-    if classes.dtype != np.uint8 or classes.shape != pixels.shape[:1]:
+    if classes.dtype.kind not in "iu" or classes.shape != pixels.shape[:1]:
         raise ValueError(
-            f"{labels} should hold {len(pixels):,} uint8 labels, one for each image of "
+            f"{labels} should hold {len(pixels):,} whole numbers, a label for each image of "
             f"{images.name}, but holds {classes.dtype} of shape {classes.shape}"
         )
     rows = pixels.reshape(len(pixels), math.prod(pixels.shape[1:]))

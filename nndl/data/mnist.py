@@ -106,7 +106,8 @@ def load_folder(
 
     Such are Fashion-MNIST, KMNIST and EMNIST. File names end like MNIST's own, or with ``test`` in
     place of ``t10k``; they may begin with the name of the set, have a dot for the second hyphen,
-    and be gzipped or not. The last sixth of the training images validates.
+    and be gzipped or not. The last sixth of the training images validates. Images are taken as they
+    are stored: those of EMNIST lie transposed in its files, with rows for columns.
 
     Parameters
     ----------
@@ -144,6 +145,11 @@ def load_folder(
         raise ValueError(
             f"the labels in {folder} should number the classes, but go up to {labels.max()} while "
             f"only {len(labels)} of them occur: a file of labels is damaged, or something else"
+        )
+    if len(train) < 6 or not len(test):
+        raise ValueError(
+            f"{folder} should have 6 training images or more, the last sixth of which validates, "
+            f"and 1 test image or more, but has {len(train)} and {len(test)}"
         )
     return _split(train, test, len(train) - len(train) // 6, dtype)
 

@@ -249,7 +249,8 @@ def _saturation(fig: Figure, results: Path) -> None:
                 ax.plot(slow, "--", color=COLOURS[1], label=r"$\eta = 0.005$")
             ax.set_title(
                 f"{cost}, w = {start}, b = {b}:\n"
-                rf"output {outputs[0]:.2f} to {outputs[-1]:.3f} with $\eta = 0.15$"
+                rf"output {outputs[0]:.2f} to {outputs[-1]:.3f} with $\eta = 0.15$",
+                size=10,
             )
             _dress(ax)
     for ax in axes[1]:
@@ -319,6 +320,7 @@ def _towers(fig: Figure, results: Path) -> None:
         ax = fig.add_subplot(2, 2, i, projection="3d")
         z = net(points)[0].reshape(x.shape)
         look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "lw": 0, "rasterized": True}
+        look["antialiased"] = False  # which would leave hairs between the patches
         ax.plot_surface(x, y, z, rstride=2, cstride=2, **look)
         ax.set(title=title, xlabel="x", ylabel="y", zlim=(0, 1), xticks=(0, 1), yticks=(0, 1))
 

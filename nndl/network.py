@@ -109,7 +109,7 @@ class Dense(Learning):
         return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
-        if step.plain and self.v_w is None:
+        if step.plain and self.v_w is None:  # w <- beta w + alpha delta @ x.T, and so on
             self.products.step(delta, self.x, step.alpha, step.beta)
         else:
             self.descend(delta, self.x, delta, self.products.ones, step)

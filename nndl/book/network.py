@@ -39,8 +39,8 @@ class Live(list[Array]):
                 f"the network's arrays have the shapes {shapes}, those assigned {given}; for other "
                 "sizes make a new Network"
             )
-        for array, values in zip(live, new, strict=True):
-            array[...] = values
+        for array, its_values in zip(live, new, strict=True):
+            array[...] = its_values
 
     def _fixed(self, *args: object, **more: object) -> NoReturn:
         raise TypeError("the number and order of a network's arrays is fixed: assign each by [l]")

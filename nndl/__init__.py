@@ -1,14 +1,14 @@
 """The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy."""
 
-from nndl.checks import gradient_check
+from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, load_folder, load_mnist, synthetic_digits
-from nndl.functions import identity, relu, scaled_tanh, sigmoid, softmax, tanh
+from nndl.gradient_check import gradient_check
 from nndl.layers import Dropout
-from nndl.metrics import accuracy, confusion_matrix, evaluate
 from nndl.network import Dense, DivergedError, Network
 from nndl.training import History, Settings, train
+from nndl.training.metrics import accuracy, confusion_matrix, evaluate
 
 __version__ = "0.1.0"
 

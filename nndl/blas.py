@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg.blas import daxpy, dgemm, saxpy, sgemm
 from threadpoolctl import ThreadpoolController
 
-from nndl.functions import Array
+from nndl._typing import Array
 
 __all__ = [
     "Products",
@@ -44,7 +44,7 @@ _NEAR_0 = {np.dtype(t).itemsize: (np.array(-_TINY, t), np.array(_TINY, t)) for t
 
 
 def columns(n: int, m: int, dtype: Any) -> Array:
-    """Return an uninitialised (n, m) array whose columns are contiguous, as BLAS likes them."""
+    """Return an uninitialized (n, m) array whose columns are contiguous, as BLAS likes them."""
     return np.empty((m, n), dtype).T
 
 

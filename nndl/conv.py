@@ -13,9 +13,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
+from nndl._typing import Array
+from nndl.activations import Activation, sigmoid, softmax
 from nndl.blas import add_bias, columns, product, transposed_product
-from nndl.functions import Activation, Array, sigmoid, softmax
-from nndl.initialisers import Initialiser, default
+from nndl.initializers import Initializer, default
 from nndl.layers import Learning, Step, check_kinds
 
 __all__ = ["Conv", "MaxPool"]
@@ -41,7 +42,7 @@ class Conv(Learning):
         Of each neuron: all but softmax.
     pool : int
         Height and width of what is pooled into one; 1 for no pooling.
-    init : Initialiser
+    init : Initializer
         It counts size^2 x maps inputs and outputs to a filter, the latter divided by pool^2.
 
     Attributes
@@ -65,7 +66,7 @@ class Conv(Learning):
         size: int = 5,
         activation: Activation = sigmoid,
         pool: int = 1,
-        init: Initialiser = default,
+        init: Initializer = default,
     ) -> None:
         for name, value in (("maps", maps), ("size", size), ("pool", pool)):
             _check_whole(name, value)

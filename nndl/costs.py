@@ -11,18 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp
 
-from nndl.functions import (
-    Activation,
-    Array,
-    sigmoid,
-    softmax,
-)
+from nndl._typing import Array
+from nndl.activations import Activation, sigmoid, softmax
 
 __all__ = ["COSTS", "Cost", "cross_entropy", "log_likelihood", "quadratic"]
 
 
 class Cost:
-    """What a network minimises: the mean of `value` over the training examples."""
+    """What a network minimizes: the mean of `value` over the training examples."""
 
     name: ClassVar[str]
     accepts: ClassVar[tuple[Activation, ...]] = ()  # only these; if there are none, all

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from nndl._typing import Array
+from nndl.activations import Activation
 from nndl.blas import descend
-from nndl.door import Parameters
-from nndl.functions import Activation, Array
-from nndl.initialisers import Initialiser
+from nndl.initializers import Initializer
+from nndl.validation import Parameters
 
 __all__ = ["Dropout", "Layer", "Learning", "Step", "check_kinds"]
 
@@ -139,13 +140,13 @@ class Learning:
 
     def draw(
         self,
-        init: Initialiser,
+        init: Initializer,
         shape: tuple[int, int],
         rng: np.random.Generator,
         dtype: DTypeLike,
         fan: tuple[int, int] | None = None,
     ) -> None:
-        """Start from weights of the given shape; see `Initialiser.draw`."""
+        """Start from weights of the given shape; see `Initializer.draw`."""
         w, b = init.draw(shape, rng, dtype, fan)
         if np.shape(w) != shape or np.shape(b) != (shape[0], 1):
             raise ValueError(
@@ -221,8 +222,8 @@ class Dropout:
 
 
 def check_kinds(activation: object, init: object) -> None:
-    """Raise TypeError for what is no activation or no initialiser, such as their names."""
+    """Raise TypeError for what is no activation or no initializer, such as their names."""
     if not isinstance(activation, Activation):
-        raise TypeError(f"activation must be a function of nndl.functions, not {activation!r}")
-    if not isinstance(init, Initialiser):
-        raise TypeError(f"init must be one of nndl.initialisers, not {init!r}")
+        raise TypeError(f"activation must be a function of nndl.activations, not {activation!r}")
+    if not isinstance(init, Initializer):
+        raise TypeError(f"init must be one of nndl.initializers, not {init!r}")

@@ -10,17 +10,21 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import isfinite, prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from nndl._typing import Array
+from nndl.activations import Activation, sigmoid, softmax
+from nndl.batches import Transform, mini_batches
 from nndl.blas import Products, columns, one_thread
 from nndl.costs import Cost, cross_entropy, log_likelihood
-from nndl.data.batches import Transform, mini_batches
-from nndl.data.dataset import Dataset
-from nndl.door import (
+from nndl.dataset import Dataset
+from nndl.initializers import Initializer, default
+from nndl.layers import Dropout, Layer, Learning, Step, check_kinds
+from nndl.rng import Rng, Streams, generator
+from nndl.validation import (
     are_sizes,
     as_columns,
     as_targets,
@@ -29,10 +33,6 @@ from nndl.door import (
     rows_as_columns,
     warn_of_lost_decay,
 )
-from nndl.functions import Activation, Array, sigmoid, softmax
-from nndl.initialisers import Initialiser, default
-from nndl.layers import Dropout, Layer, Learning, Step, check_kinds
-from nndl.streams import Rng, Streams, generator
 
 __all__ = ["Dense", "DivergedError", "Network", "dense_layers"]
 
@@ -53,7 +53,7 @@ class Dense(Learning):
     working = ("m", "z", "a", "nabla_x", "products", "x")
 
     def __init__(
-        self, n_out: int, activation: Activation = sigmoid, init: Initialiser = default
+        self, n_out: int, activation: Activation = sigmoid, init: Initializer = default
     ) -> None:
         if isinstance(n_out, bool) or not isinstance(n_out, int | np.integer) or n_out < 1:
             raise ValueError(
@@ -133,7 +133,7 @@ class Network:
     cost : Cost
         quadratic, cross_entropy or log_likelihood.
     activation, init, dropout
-        Where sizes are given: the activation of the hidden layers, the initialiser of all layers,
+        Where sizes are given: the activation of the hidden layers, the initializer of all layers,
         the probability of dropping a hidden neuron.
     output : Activation, optional
         Where sizes are given: the activation of the last layer. By default sigmoid for the
@@ -164,7 +164,7 @@ class Network:
         cost: Cost = cross_entropy,
         activation: Activation = sigmoid,
         output: Activation | None = None,
-        init: Initialiser = default,
+        init: Initializer = default,
         dropout: float = 0.0,
         rng: Rng = None,
         dtype: DTypeLike = np.float32,
@@ -228,19 +228,6 @@ class Network:
     def __repr__(self) -> str:
         chain = " - ".join(["x".join(map(str, self.input_shape)), *map(str, self.layers)])
         return f"Network({chain}, {self.cost}, {self.n_parameters:,} parameters, {self.dtype})"
-
-    def save(self, path: str | Path, **about: Any) -> None:
-        """Write the network to a file; see `nndl.storage.save`."""
-        from nndl.storage import save  # which imports this module
-
-        save(self, path, **about)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Network:
-        """Read a network from a file; see `nndl.storage.load`."""
-        from nndl.storage import load
-
-        return load(path)
 
     # Answers: pure, they remember nothing.
 
@@ -327,7 +314,7 @@ class Network:
     def backprop(
         self, x: ArrayLike, y: ArrayLike, rng: np.random.Generator | None = None
     ) -> tuple[list[Array], list[Array]]:
-        """Return the gradient of the mean cost of a mini-batch, without regularisation.
+        """Return the gradient of the mean cost of a mini-batch, without regularization.
 
         It is worked out in arrays of the layers, as a step is: by one thread at a time, so that
         each thread needs a ``copy.deepcopy`` of the network.
@@ -385,7 +372,7 @@ class Network:
         x, y, rng
             As for `backprop`; the same errors.
         eta, lmbda, lmbda_l1, mu : float
-            Learning rate, L2 and L1 regularisation, momentum coefficient.
+            Learning rate, L2 and L1 regularization, momentum coefficient.
         n : int
             Size of the training set, by which lmbda is divided; needed where lmbda is not 0.
         """
@@ -488,7 +475,7 @@ def dense_layers(
     cost: Cost = cross_entropy,
     activation: Activation = sigmoid,
     output: Activation | None = None,
-    init: Initialiser = default,
+    init: Initializer = default,
     dropout: float = 0.0,
 ) -> list[Layer]:
     """Return the layers that ``Network([n_in, *neurons])`` is short for; see `Network`."""

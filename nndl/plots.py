@@ -50,8 +50,8 @@ STYLE: dict[str, Any] = {
     "savefig.dpi": 200,
     "svg.hashsalt": "nndl",
 }
-# Okabe and Ito's colours, which colour-blind readers can tell apart; without yellow, pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's colors, which color-blind readers can tell apart; without yellow, pale on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^DvPX*"  # the same for a print in black and white
 SETS: dict[str, dict[str, Any]] = {
     "training": {"ls": "--", "mfc": "white"},
@@ -219,7 +219,7 @@ def _line(ax: Axes, i: int, n: int, y: NDArray[np.float64], first: int, name: st
 
 
 def _look(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+    return {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
 
 
 def _dress(ax: Axes, quantity: str) -> None:
@@ -233,7 +233,7 @@ def _dress(ax: Axes, quantity: str) -> None:
 def _key(
     runs: Mapping[str, Run], quantities: Sequence[str], first: int, width: int
 ) -> tuple[list[Line2D], list[str]]:
-    """Return a legend's handles and labels: colours are runs, dashes are sets, rings are best."""
+    """Return a legend's handles and labels: colors are runs, dashes are sets, rings are best."""
     handles, labels = [], []
     for i, (label, run) in enumerate(runs.items()):
         text = _plain(label, width)
@@ -345,8 +345,8 @@ def plot_mistakes(
             text = f"{value:.2f}" if i == 2 else f"{value}"
             ax.text(x + right, y + down, text, size=size * unit, **look)
 
-    write(0, "upper right: true label", 1.02, 0, 0.36, color=COLOURS[0], va="top", weight="bold")
-    write(1, "lower right: label given", 1.02, 1, 0.36, color=COLOURS[1], va="bottom")
+    write(0, "upper right: true label", 1.02, 0, 0.36, color=COLORS[0], va="top", weight="bold")
+    write(1, "lower right: label given", 1.02, 1, 0.36, color=COLORS[1], va="bottom")
     if confidence is not None:
         write(2, "below: confidence", 0.5, 1.03, 0.22, color="0.35", va="top", ha="center")
 
@@ -387,8 +387,8 @@ def plot_answers(
         row[1].imshow(image, "Greys", vmin=0, vmax=1)
         for ax in row[:2]:
             ax.set(xticks=[], yticks=[])
-        bars = row[2].bar(range(len(answer)), answer, color=COLOURS[0])
-        bars[int(answer.argmax())].set_color(COLOURS[1])
+        bars = row[2].bar(range(len(answer)), answer, color=COLORS[0])
+        bars[int(answer.argmax())].set_color(COLORS[1])
         row[2].set(
             xticks=range(0, len(answer), ceil(len(answer) / 15)),
             ylim=(min(0, answer.min()), max(1, answer.max())),
@@ -397,12 +397,12 @@ def plot_answers(
 
 @style()
 def plot_weights(
-    fig: Figure, w: ArrayLike, columns: int = 10, title: str = "", *, grey: bool = False
+    fig: Figure, w: ArrayLike, columns: int = 10, title: str = "", *, gray: bool = False
 ) -> None:
     """Draw the weights into each neuron of a first layer, or each filter, as a picture.
 
     All share a scale: red above 0, white at 0, blue below, where the half per cent of largest size
-    may lie beyond its ends; or all of it in grey, whiter is smaller, as in chapter 6.
+    may lie beyond its ends; or all of it in gray, whiter is smaller, as in chapter 6.
 
     Parameters
     ----------
@@ -410,7 +410,7 @@ def plot_weights(
         As for `plot_digits`.
     w : array_like, shape (n_out, side * side)
         Weights of a layer on images, (30, 784), or filters, (20, 25).
-    grey : bool
+    gray : bool
 
     Raises
     ------
@@ -422,13 +422,13 @@ def plot_weights(
         raise ValueError("weights must be finite, but hold NaN or infinity: train with smaller eta")
     size = np.abs(pictures)
     far = np.percentile(size, 99.5) or size.max() or 1.0
-    limits = (pictures.min(), pictures.max()) if grey else (-far, far)
-    cmap = "Greys" if grey else "RdBu_r"
+    limits = (pictures.min(), pictures.max()) if gray else (-far, far)
+    cmap = "Greys" if gray else "RdBu_r"
     ax, _, corners = _grid(fig, pictures, columns, title, cmap=cmap, limits=limits, bar=0.75)
     for corner in corners:
         ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec="0.6", lw=0.5, clip_on=False))
     scale = ax.inset_axes((1.01, 0, 0.02, 1))
-    fig.colorbar(ax.images[0], cax=scale, extend="neither" if grey else "both")
+    fig.colorbar(ax.images[0], cax=scale, extend="neither" if gray else "both")
 
 
 def are_square(rows: NDArray[Any]) -> bool:
@@ -500,7 +500,7 @@ def _grid(
 
 @style()
 def plot_confusion(ax: Axes, matrix: ArrayLike) -> None:
-    """Draw how often each label was read as each other; the colours count the mistakes only.
+    """Draw how often each label was read as each other; the colors count the mistakes only.
 
     Parameters
     ----------
@@ -526,9 +526,9 @@ def plot_confusion(ax: Axes, matrix: ArrayLike) -> None:
     ax.set_facecolor("0.88")
     ax.imshow(np.ma.masked_where(right, counts), cmap="Oranges", vmin=0, vmax=most)
     for (i, j), count in np.ndenumerate(counts):
-        if size >= 3 and (count or i == j):  # smaller it is not read, only seen: the colour stays
-            colour = "0.35" if i == j else "white" if count > 0.6 * most else "black"
-            ax.text(j, i, f"{count}", size=size, color=colour, ha="center", va="center")
+        if size >= 3 and (count or i == j):  # smaller it is not read, only seen: the color stays
+            color = "0.35" if i == j else "white" if count > 0.6 * most else "black"
+            ax.text(j, i, f"{count}", size=size, color=color, ha="center", va="center")
     every = ceil(n / 30)
     ax.set(xlabel="label given", ylabel="true label")
     ax.set(xticks=range(0, n, every), yticks=range(0, n, every))

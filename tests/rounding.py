@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_info
 
 from nndl import Network, load_mnist
 from nndl.blas import one_thread
-from nndl.book.published import published
-from nndl.book.replay import REPLAYS, AuthorsRandom, replay
-from nndl.book.rounding import RoundedDense
 from nndl.data import Dataset
+from nndl.reproduction.published import published
+from nndl.reproduction.replay import REPLAYS, AuthorsRandom, replay
+from nndl.reproduction.rounding import RoundedDense
 
 NAME = "c3-reg-full"
 [RUN] = REPLAYS[NAME].runs

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from nndl import Conv, Dense, Network, Settings, log_likelihood, synthetic_digits, train
+from nndl.activations import relu, softmax
+from nndl.cli.run_folder import RunFolder
 from nndl.data import RandomAffine
-from nndl.functions import relu, softmax
 from nndl.network import dense_layers
-from nndl.runs import RunFolder
 from nndl.storage import load_checkpoint, save_checkpoint
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_mnist.py"

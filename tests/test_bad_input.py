@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nndl.checks import gradient_check
+from nndl.activations import relu, softmax, tanh
 from nndl.conv import MaxPool
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.data.dataset import check_dtype
-from nndl.functions import relu, softmax, tanh
-from nndl.initialisers import he
+from nndl.dataset import check_dtype
+from nndl.gradient_check import gradient_check
+from nndl.initializers import he
 from nndl.layers import Dropout, Step
-from nndl.metrics import accuracy, confusion_matrix, evaluate, mistakes, wilson_interval
 from nndl.network import Dense, Network
-from nndl.streams import Streams, generator
-from nndl.training import History, Settings, train
+from nndl.rng import Streams, generator
+from nndl.storage import load_history
+from nndl.training import Settings, train
+from nndl.training.metrics import accuracy, confusion_matrix, evaluate, mistakes, wilson_interval
 
 NET = Network([3, 4, 2], rng=1)
 DROPPING = Network([3, 4, 2], dropout=0.5, rng=1)
@@ -298,7 +299,7 @@ def test_a_set_that_does_not_fit_is_refused_before_an_epoch_is_spent(sets: dict[
 def test_a_file_that_is_no_history_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json is not a History"):
-        History.load(tmp_path / "run.json")
+        load_history(tmp_path / "run.json")
 
 
 # What looks like a mistake and is none.

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from nndl.blas import Products, columns, descend, one_thread
 from nndl.data import Dataset
 from nndl.layers import Step
-from nndl.metrics import evaluate
 from nndl.network import Dense, Network
+from nndl.training.metrics import evaluate
 
 SHAPES = [  # n_out, n_in, m
     *[(3, 4, 5), (1, 4, 5), (3, 1, 5), (3, 4, 1), (1, 1, 1), (30, 784, 10)],

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nndl.checks import gradient_check
+from nndl._typing import Array
+from nndl.activations import ACTIVATIONS, Activation, identity, relu, softmax, tanh
 from nndl.conv import BLOCK, Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
-from nndl.functions import ACTIVATIONS, Activation, Array, identity, relu, softmax, tanh
-from nndl.initialisers import Initialiser
+from nndl.gradient_check import gradient_check
+from nndl.initializers import Initializer
 from nndl.layers import Dropout, Layer
 from nndl.network import Dense, Network
 
@@ -199,9 +200,9 @@ def test_the_maps_of_a_pixel_lie_side_by_side(rng: np.random.Generator) -> None:
     assert answer[:, 0].tolist() == [1, 10, 100, 2, 20, 200, 3, 30, 300, 4, 40, 400]
 
 
-def test_initialisers_count_what_a_filter_sees_and_feeds(rng: np.random.Generator) -> None:
+def test_initializers_count_what_a_filter_sees_and_feeds(rng: np.random.Generator) -> None:
     seen = []
-    mine = Initialiser("mine", lambda n_in, n_out: seen.append((n_in, n_out)) or 0.25, 1.0)
+    mine = Initializer("mine", lambda n_in, n_out: seen.append((n_in, n_out)) or 0.25, 1.0)
     conv = Conv(20, 5, pool=2, init=mine)
     conv.build((3, 28, 28), rng, np.float32)
     assert seen == [(3 * 25, 20 * 25 / 4)]
@@ -569,7 +570,7 @@ def test_the_error_is_spread_anew_for_every_delta(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("arguments", [{"activation": "relu"}, {"init": "he"}])
-def test_names_are_no_activations_and_no_initialisers(arguments: dict[str, str]) -> None:
+def test_names_are_no_activations_and_no_initializers(arguments: dict[str, str]) -> None:
     with pytest.raises(TypeError, match=r"must be .*, not '"):
         Conv(2, 3, **arguments)
 

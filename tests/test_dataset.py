@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nndl.batches import mini_batches
 from nndl.data import Dataset
-from nndl.data.batches import mini_batches
 from nndl.data.synthetic import synthetic_digits
-from nndl.door import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
-from nndl.metrics import confusion_matrix
 from nndl.network import Network
+from nndl.training.metrics import confusion_matrix
+from nndl.validation import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
 
 RAW = np.random.default_rng(0).integers(0, 256, (23, 6), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 4, 23)
@@ -209,7 +209,7 @@ def test_every_image_comes_once_in_order_and_with_its_label(
     data = Dataset(rows[:, None].astype(np.float32), rows % 4)
     order = np.array(random.sample(range(n), n))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nndl.data.batches.CHUNK", chunk)
+        patch.setattr("nndl.batches.CHUNK", chunk)
         batches = gathered(data, size, order)
     sizes = [x.shape[1] for x, _ in batches]
     assert sizes == [size] * (n // size) + [n % size] * (n % size > 0)

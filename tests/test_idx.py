@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nndl.data import read_idx, write_idx
-from nndl.data.idx import TYPES, read_labelled_images
+from nndl.data.idx import TYPES, read_labeled_images
 
 
 @settings(deadline=None)
@@ -121,16 +121,16 @@ def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
     images, labels = tmp_path / "images", tmp_path / "labels"
     write_idx(images, np.zeros((3, 2, 2), np.uint8))
     write_idx(labels, np.array([1, 2, 3], np.uint8))
-    data = read_labelled_images(images, labels, "three")
+    data = read_labeled_images(images, labels, "three")
     assert data.images.shape == (3, 4)
     assert data.labels.dtype == np.intp
     write_idx(labels, np.array([1, 2, 3], np.int32))
-    np.testing.assert_array_equal(read_labelled_images(images, labels, "three").labels, data.labels)
+    np.testing.assert_array_equal(read_labeled_images(images, labels, "three").labels, data.labels)
     write_idx(labels, np.array([1, 2], np.uint8))
     with pytest.raises(ValueError, match="should hold 3 whole numbers"):
-        read_labelled_images(images, labels, "three")
+        read_labeled_images(images, labels, "three")
     with pytest.raises(ValueError, match="should hold uint8 images"):
-        read_labelled_images(labels, labels, "three")
+        read_labeled_images(labels, labels, "three")
     write_idx(labels, np.zeros(3, np.float32))
     with pytest.raises(ValueError, match="float32"):
-        read_labelled_images(images, labels, "three")
+        read_labeled_images(images, labels, "three")

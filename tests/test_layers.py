@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nndl.checks import gradient_check
+from nndl.activations import Activation, relu, sigmoid, softmax, tanh
 from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.functions import Activation, relu, sigmoid, softmax, tanh
-from nndl.initialisers import INITIALISERS, Initialiser, lecun
+from nndl.gradient_check import gradient_check
+from nndl.initializers import INITIALIZERS, Initializer, lecun
 from nndl.layers import Dropout, Step
 from nndl.network import Dense, Network
 
@@ -77,9 +77,9 @@ def test_a_step_holds_what_the_update_multiplies_with() -> None:
     assert step.mu == 0.9
 
 
-@pytest.mark.parametrize("init", INITIALISERS.values(), ids=repr)
+@pytest.mark.parametrize("init", INITIALIZERS.values(), ids=repr)
 def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
-    init: Initialiser, rng: np.random.Generator
+    init: Initializer, rng: np.random.Generator
 ) -> None:
     n_in, n_out = 300, 200
     w_sd = {
@@ -167,7 +167,7 @@ def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
         layer.gradient(np.ones((2, 1)))
 
 
-class Orthogonal(Initialiser):
+class Orthogonal(Initializer):
     """A reader's own, whose weights lie in another order and in another precision."""
 
     def draw(self, shape: Any, rng: Any, dtype: Any, fan: Any = None) -> Any:

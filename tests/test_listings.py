@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nndl.activations import identity, relu, sigmoid, softmax
 from nndl.book import mnist_loader, network, network2, network3
 from nndl.book.network3 import (
     ConvPoolLayer,
@@ -24,13 +25,12 @@ from nndl.book.network3 import (
 from nndl.conv import Conv
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, shift, synthetic_digits
-from nndl.functions import identity, relu, sigmoid, softmax
-from nndl.initialisers import Initialiser, default, he, zeros
+from nndl.initializers import Initializer, default, he, zeros
 from nndl.layers import Dropout
-from nndl.metrics import evaluate
 from nndl.network import Dense
 from nndl.network import Network as Core
 from nndl.storage import load, save
+from nndl.training.metrics import evaluate
 
 SIZES = (1000, 200, 300)
 
@@ -597,7 +597,7 @@ def test_evaluation_that_is_monitored_must_be_given(data) -> None:
 # Initial weights, and seeds
 
 
-def test_initialisers_draw_anew_in_place() -> None:
+def test_initializers_draw_anew_in_place() -> None:
     seed(2)
     net = network2.Network([900, 400, 100])
     arrays = [*net.weights, *net.biases]
@@ -1183,7 +1183,7 @@ def test_rectified_outputs_grow_by_c_to_the_number_of_layers() -> None:
 
 @pytest.mark.parametrize(("init", "least", "most"), [(he, 0.3, 3), (default, 0, 0.2)])
 def test_rectified_gradients_keep_their_size_when_weights_start_as_he_et_al_say(
-    init: Initialiser, least: float, most: float
+    init: Initializer, least: float, most: float
 ) -> None:
     """Chapter 6: half of the neurons are silent, which N(0, 2/n_in) makes good, and 1/n_in not."""
     net = Core([100] * 12, cost=quadratic, activation=relu, output=identity, init=init, rng=0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import nndl.metrics
+import nndl.training.metrics
+from nndl.activations import identity
 from nndl.costs import COSTS, Cost, quadratic
 from nndl.data import Dataset
-from nndl.functions import identity
-from nndl.initialisers import zeros
-from nndl.metrics import accuracy, confusion_matrix, evaluate, mistakes, wilson_interval
+from nndl.initializers import zeros
 from nndl.network import Network
+from nndl.training.metrics import accuracy, confusion_matrix, evaluate, mistakes, wilson_interval
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_answers_do_not_depend_on_how_many_are_asked_at_once(
     batch: int, mirror: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(mirror, DATA), confusion_matrix(mirror, DATA).tolist()
-    monkeypatch.setattr(nndl.metrics, "BATCH", batch)
+    monkeypatch.setattr(nndl.training.metrics, "BATCH", batch)
     score = evaluate(mirror, DATA)
     assert score.cost == pytest.approx(whole[0].cost, rel=1e-14)
     assert score.correct == whole[0].correct

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-import nndl.data.batches
-from nndl.checks import gradient_check
+import nndl.batches
+from nndl._typing import Array
+from nndl.activations import ACTIVATIONS, Activation, identity, sigmoid, softmax, tanh
 from nndl.costs import COSTS, Cost, log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.door import one_hot
-from nndl.functions import ACTIVATIONS, Activation, Array, identity, sigmoid, softmax, tanh
-from nndl.initialisers import default, lecun
+from nndl.gradient_check import gradient_check
+from nndl.initializers import default, lecun
 from nndl.layers import Layer
 from nndl.network import Dense, DivergedError, Network
+from nndl.validation import one_hot
 
 DEPTHS = [[5, 3], [5, 4, 3], [5, 4, 6, 3], [5, 4, 6, 4, 3]]
 PENALTIES = [{}, {"lmbda": 3.0}, {"lmbda_l1": 2.0}, {"mu": 0.7}]
@@ -347,7 +348,7 @@ def test_a_decay_that_is_lost_in_rounding_is_not_lost_in_silence(
 def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nndl.data.batches, "CHUNK", 500)
+    monkeypatch.setattr(nndl.batches, "CHUNK", 500)
     data, asked = draw(rng, 1200), []
     net, twin = (Network([5, 3], rng=1) for _ in range(2))
 

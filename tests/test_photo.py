@@ -95,7 +95,7 @@ def test_an_image_of_mnist_stays_what_it_is(digit: int) -> None:
     assert alike(mnist_like(DIGITS[digit].reshape(28, 28)), DIGITS[digit]) > 0.85
 
 
-def test_the_digit_fills_its_box_about_its_centre_of_mass() -> None:
+def test_the_digit_fills_its_box_about_its_center_of_mass() -> None:
     image = mnist_like(photograph(DIGITS[3], size=8, right=0, down=1)).reshape(28, 28)
     rows, columns = np.nonzero(image)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
@@ -179,15 +179,15 @@ def test_pictures_are_read_as_the_camera_was_held(tmp_path: Path) -> None:
     assert np.abs(read_picture(tmp_path / "turned.jpg") - upright).mean() < 0.02
 
 
-def test_colours_transparency_and_16_bits(tmp_path: Path) -> None:
+def test_colors_transparency_and_16_bits(tmp_path: Path) -> None:
     picture = photograph(DIGITS[2])
     levels = (255 * picture).astype(np.uint8)
-    Image.fromarray(levels).convert("RGB").save(tmp_path / "colour.png")
+    Image.fromarray(levels).convert("RGB").save(tmp_path / "color.png")
     Image.fromarray((65535 * picture).astype(np.uint16)).save(tmp_path / "deep.png")
     glass = np.zeros((*levels.shape, 4), np.uint8)
     glass[..., 3] = 255 - levels  # black ink, thin where the paper is light
     Image.fromarray(glass).save(tmp_path / "glass.png")
-    for name in ("colour.png", "deep.png", "glass.png"):
+    for name in ("color.png", "deep.png", "glass.png"):
         read = read_picture(tmp_path / name)
         assert read.dtype == np.float64
         np.testing.assert_allclose(read, levels / 255, atol=0.006)

@@ -113,7 +113,7 @@ def test_drawing_can_begin_at_a_later_epoch() -> None:
     assert ax.get_ylim()[1] < 1  # no room is kept for what is not drawn
 
 
-def test_runs_differ_in_colour_and_in_marker() -> None:
+def test_runs_differ_in_color_and_in_marker() -> None:
     ax = axes()
     runs = {f"run {i}": {"training_cost": [float(i)] * 3} for i in range(20)}
     plots.plot_curves(ax, runs, "cost")
@@ -134,7 +134,7 @@ def test_a_single_epoch_can_be_seen(tmp_path: Path) -> None:
     fig = figure()
     plots.plot_learning_curves(fig, {"a": run | {"test_accuracy": [0.9], "test_cost": [0.85]}})
     pixels = png(fig)
-    blue = np.abs(pixels - matplotlib.colors.to_rgb(plots.COLOURS[0])).max(axis=2) < 0.05
+    blue = np.abs(pixels - matplotlib.colors.to_rgb(plots.COLORS[0])).max(axis=2) < 0.05
     right = slice(pixels.shape[1] // 2, None)
     above_the_legend = slice(0, int(0.7 * len(pixels)))
     assert blue[above_the_legend, right].sum() > 20
@@ -286,26 +286,26 @@ def test_weights_share_one_scale_with_0_in_the_middle() -> None:
     assert low == -high
     assert (np.abs(w) > high).mean() == pytest.approx(0.005, rel=0.05)
     np.testing.assert_array_equal(ax.images[3].get_array(), w[3].reshape(28, 28))
-    assert len(ax.child_axes) == 1  # the colour bar
+    assert len(ax.child_axes) == 1  # the color bar
     assert ax.images[0].cmap(0.5)[:3] == pytest.approx((0.97,) * 3, abs=0.01)
 
 
-def test_filters_are_grey_and_whiter_is_smaller() -> None:
+def test_filters_are_gray_and_whiter_is_smaller() -> None:
     fig = figure()
-    plots.plot_weights(fig, np.arange(-100.0, 400).reshape(20, 25), grey=True)
+    plots.plot_weights(fig, np.arange(-100.0, 400).reshape(20, 25), gray=True)
     image = fig.axes[0].images[0]
     assert image.get_clim() == (-100, 399)
     assert sum(image.cmap(0.0)[:3]) == 3
     assert sum(image.cmap(1.0)[:3]) == 0
 
 
-@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("gray", [False, True])
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_equal_weights_can_be_drawn(value: float, grey: bool) -> None:
+def test_equal_weights_can_be_drawn(value: float, gray: bool) -> None:
     fig = figure()
-    plots.plot_weights(fig, np.full((2, 9), value), grey=grey)
+    plots.plot_weights(fig, np.full((2, 9), value), gray=gray)
     png(fig)
-    if not grey:  # also where all are 0, white stands for 0
+    if not gray:  # also where all are 0, white stands for 0
         assert fig.axes[0].images[0].get_clim() == (-1, 1)
 
 
@@ -317,7 +317,7 @@ def test_a_single_weight_that_is_not_0_is_seen() -> None:
     assert fig.axes[0].images[0].get_clim() == (-0.5, 0.5)
 
 
-def test_the_colours_of_a_confusion_matrix_count_mistakes_only() -> None:
+def test_the_colors_of_a_confusion_matrix_count_mistakes_only() -> None:
     ax = axes()
     plots.plot_confusion(ax, [[900, 8, 0], [1, 800, 0], [0, 2, 0]])
     (image,) = ax.images

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nndl.book import replay as module
-from nndl.book.published import published
-from nndl.book.replay import REPLAYS, AuthorsRandom, agreement, average_darkness, replay
 from nndl.data import Dataset
 from nndl.network import Network
+from nndl.reproduction import replay as module
+from nndl.reproduction.published import published
+from nndl.reproduction.replay import REPLAYS, AuthorsRandom, agreement, average_darkness, replay
 
 Sets = tuple[Dataset, Dataset, Dataset]
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from nndl.book import experiments, runner
-from nndl.book.experiments import EXPERIMENTS, Reading, run_seed, vote
-from nndl.book.report import render
-from nndl.functions import Array
+from nndl._typing import Array
 from nndl.network import Network
+from nndl.reproduction import experiments, jobs
+from nndl.reproduction.experiments import EXPERIMENTS, Reading, run_seed, vote
+from nndl.reproduction.report import render
 from nndl.training import History
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, o
     folder = tmp_path_factory.mktemp("reference")
     for name in QUICK:
         for seed in range(EXPERIMENTS[name].seeds):
-            runner.save(folder / "book", run_seed(name, seed))
+            jobs.save(folder / "book", run_seed(name, seed))
     return _results(folder)
 
 
@@ -206,7 +206,7 @@ def test_the_accuracy_with_very_much_data() -> None:
     sizes = np.array([100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000])
     last = Reading("validation_accuracy", "last")
     errors = [
-        100 - np.mean([last.of(result) for result in runner.load_results(RESULTS, name)])
+        100 - np.mean([last.of(result) for result in jobs.load_results(RESULTS, name)])
         for name in (f"c3-more-data-{size}" for size in sizes)
     ]
 
@@ -237,7 +237,7 @@ def test_the_vote_is_the_plurality_and_of_equals_the_first() -> None:
 
 def test_an_experiment_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
     seeds = EXPERIMENTS["c3-hp-d"].seeds
-    assert len(runner.pending(tmp_path, ["c3-hp-d", "c3-hp-d"])) == seeds
+    assert len(jobs.pending(tmp_path, ["c3-hp-d", "c3-hp-d"])) == seeds
 
 
 def test_of_costs_that_overflow_the_accuracy_is_measured() -> None:
@@ -250,6 +250,6 @@ def test_of_costs_that_overflow_the_accuracy_is_measured() -> None:
 def test_a_result_without_its_environment_is_named(tmp_path: Path) -> None:
     result = run_seed("c3-hp-d", 0)
     del result["environment"]["cpu"]
-    runner.save(tmp_path, result)
+    jobs.save(tmp_path, result)
     with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
-        runner.load_results(tmp_path, "c3-hp-d")
+        jobs.load_results(tmp_path, "c3-hp-d")

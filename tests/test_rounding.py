@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nndl.book.rounding import RoundedDense, product
-from nndl.functions import Array
+from nndl._typing import Array
 from nndl.network import Dense, Network
+from nndl.reproduction.rounding import RoundedDense, product
 
 ETA, LMBDA, N, M = 0.5, 5.0, 1000, 12  # NumPy sums in pairs from 8 on
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nndl.cli.options import exit_with
+from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, synthetic_digits, write_idx
-from nndl.flags import exit_with
-from nndl.runs import RunFolder
-from nndl.training import History
+from nndl.storage import load_history
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
@@ -191,8 +191,6 @@ def test_what_a_newcomer_mistypes_is_one_line(
         ("plot_curves.py", 2, "required: RUN"),
         ("predict_digits.py", 2, "required: RUN"),
         ("predict_digits.py some/run", 2, "required: PICTURE"),
-        ("benchmark.py --rounds 0", 2, "at least 1"),
-        ("benchmark.py --hidden many", 2, "at least 1"),
         ("reproduce_book.py", 2, "required: COMMAND"),
         ("reproduce_book.py run c9-magic", 2, "no experiment is called 'c9-magic': see list"),
         ("reproduce_book.py run --chapter 2", 2, "invalid choice"),
@@ -430,7 +428,7 @@ def test_diverging_training_keeps_the_last_finite_state(digits: Path, tmp_path: 
 
 
 def without_seconds(folder: Path) -> dict[str, list[float]]:
-    epochs = dict(History.load(folder / "history.json").epochs)
+    epochs = dict(load_history(folder / "history.json").epochs)
     epochs.pop("seconds")
     return epochs
 
@@ -604,7 +602,7 @@ def test_the_book_s_names_and_the_usual_names_are_one_flag(digits: Path) -> None
     assert book.stdout == usual.stdout
 
 
-def test_the_real_mnist_is_learnt(mnist: tuple[Dataset, Dataset, Dataset], tmp_path: Path) -> None:
+def test_the_real_mnist_is_learned(mnist: tuple[Dataset, Dataset, Dataset], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = script(
         f"train_mnist.py --data mnist --hidden 30 --epochs 3 --out {folder} --target-accuracy 93"

@@ -21,15 +21,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
-from nndl.data.dataset import Dataset
-from nndl.functions import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
-from nndl.initialisers import INITIALISERS, Initialiser, default, he
+from nndl.dataset import Dataset
+from nndl.initializers import INITIALIZERS, Initializer, default, he
 from nndl.layers import Dropout
 from nndl.network import Dense, Network
+from nndl.rng import Streams
 from nndl.storage import load, load_checkpoint, read_about, save, save_checkpoint
-from nndl.streams import Streams
 from nndl.training import History, Settings, State, train
 
 ENDINGS = [".npz", ".safetensors"]
@@ -127,9 +127,9 @@ def test_a_loaded_network_learns_as_the_one_that_was_saved(
     assert same(net, back)
 
 
-def test_initialisers_come_back_and_an_unknown_one_is_forgotten(tmp_path: Path) -> None:
-    mine = Initialiser("default", lambda n_in, n_out: 0.5, 0.5)
-    for init in [*INITIALISERS.values(), mine]:
+def test_initializers_come_back_and_an_unknown_one_is_forgotten(tmp_path: Path) -> None:
+    mine = Initializer("default", lambda n_in, n_out: 0.5, 0.5)
+    for init in [*INITIALIZERS.values(), mine]:
         save(Network([3, 2], init=init, rng=0), tmp_path / "net.npz")
         assert load(tmp_path / "net.npz").output.init is (default if init is mine else init)
 
@@ -139,7 +139,7 @@ def test_nothing_is_drawn_where_arrays_are_read(
 ) -> None:
     net = Network([Dense(2)], input_shape=np.int64(3), rng=0)
     save(net, tmp_path / "net.npz")
-    monkeypatch.setattr(Initialiser, "draw", None)
+    monkeypatch.setattr(Initializer, "draw", None)
     assert same(load(tmp_path / "net.npz"), net)
 
 
@@ -1025,7 +1025,7 @@ def test_the_examples_of_the_documentation_are_true(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text(json.dumps(network2))
     assert repr(*load(tmp_path / "net.json").layers) == "Dense(1, sigmoid): 2 -> 1, 3 parameters"
     assert history.keys() == asdict(History()).keys()
-    for names in (ACTIVATIONS, COSTS, INITIALISERS):
+    for names in (ACTIVATIONS, COSTS, INITIALIZERS):
         assert ", ".join(f"`{name}`" for name in names) in page
     save(convolutional(), tmp_path / "net.npz")
     for layer in json.loads(members(tmp_path / "net.npz")["description.json"])["layers"]:

@@ -7,9 +7,9 @@ import pytest
 
 from nndl.data import Dataset, synthetic_digits
 from nndl.data.synthetic import DOTS, SKELETONS, _skeleton
-from nndl.metrics import accuracy
 from nndl.network import Network
 from nndl.training import Settings, train
+from nndl.training.metrics import accuracy
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +57,15 @@ def test_ink_fills_a_box_of_twenty_pixels(digits):
     assert (longer == 20).mean() > 0.9
 
 
-def test_centre_of_mass_is_in_the_middle_to_half_a_pixel(digits):
+def test_center_of_mass_is_in_the_middle_to_half_a_pixel(digits):
     # MNIST is moved by whole pixels, which leaves between 13.5 and 14.5 along both axes.
     squares, pixel = ink(digits), np.arange(28)
     mass = squares.sum(axis=(1, 2))
     for axis in (1, 2):
-        centre = squares.sum(axis=axis) @ pixel / mass
-        assert (np.abs(centre - 14) <= 0.501).mean() > 0.99
+        center = squares.sum(axis=axis) @ pixel / mass
+        assert (np.abs(center - 14) <= 0.501).mean() > 0.99
         # A few sevens have their mass so high that the paper ends first.
-        assert np.abs(centre - 14).max() < 2
+        assert np.abs(center - 14).max() < 2
 
 
 def test_amount_of_ink_is_that_of_mnist(digits):
@@ -109,7 +109,7 @@ def test_no_two_images_are_alike_and_a_class_varies(digits):
 
 def test_nearest_neighbour_reads_them(digits):
     train, test = digits[:5000], digits[5000:]
-    # 83 %; of MNIST, as many nearest neighbours from MNIST itself read 90 %.
+    # 83 %; of MNIST, as many nearest neighbors from MNIST itself read 90 %.
     assert (nearest_label(train, test.images) == test.labels).mean() > 0.75
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nndl._typing import Array
+from nndl.activations import ACTIVATIONS, Activation
 from nndl.costs import COSTS, Cost
-from nndl.functions import ACTIVATIONS, Activation, Array
-from nndl.initialisers import large
+from nndl.initializers import large
 from nndl.network import Network
 
 torch = pytest.importorskip("torch")
@@ -87,16 +88,16 @@ def test_ten_steps_of_descent_with_momentum_and_decay_are_those_of_pytorch(
     )
     eta, lmbda, mu, n = 0.3, 2.0, 0.8, 50
     groups = [{"params": weights, "weight_decay": lmbda / n}, {"params": biases}]
-    optimiser = torch.optim.SGD(groups, lr=eta, momentum=mu)
+    optimizer = torch.optim.SGD(groups, lr=eta, momentum=mu)
     for _ in range(10):
         x, labels = rng.normal(size=(5, 8)), rng.integers(0, 3, 8)
         net.update_mini_batch(x, labels, eta, lmbda, n, mu=mu)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         a = torch.tensor(x)
         for w, b in zip(weights, biases, strict=True):
             a = torch.sigmoid(w @ a + b)
         y = torch.tensor(np.eye(3)[labels].T)
         (DEFINITIONS["cross-entropy"](a, y).sum() / 8).backward()
-        optimiser.step()
+        optimizer.step()
     for p, expected in zip(net.parameters, [*weights, *biases], strict=True):
         np.testing.assert_allclose(p, expected.detach().numpy(), rtol=1e-10, atol=1e-13)

@@ -8,21 +8,24 @@ import json
 import signal
 import threading
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import nndl.data.batches
+import nndl.batches
 import nndl.training
+from nndl._typing import Array
+from nndl.activations import identity
 from nndl.costs import quadratic
 from nndl.data import Dataset
-from nndl.functions import Array, identity
-from nndl.metrics import Score, evaluate
 from nndl.network import DivergedError, Network
-from nndl.streams import Streams
+from nndl.rng import Streams
+from nndl.storage import load_history, save_history
 from nndl.training import History, Settings, State, train
+from nndl.training.metrics import Score, evaluate
 
 FAST = Settings(epochs=4, mini_batch_size=7, eta=0.5, mu=0.5)
 
@@ -61,7 +64,7 @@ def script(monkeypatch: pytest.MonkeyPatch, correct: Iterable[int]) -> None:
     """Let the validation accuracy be as written, whatever the network answers."""
     counts = iter(correct)
     scripted = lambda net, data, *penalties: Score(0.5, next(counts), 100)  # noqa: E731
-    monkeypatch.setattr(nndl.training, "evaluate", scripted)
+    monkeypatch.setattr(import_module("nndl.training.train"), "evaluate", scripted)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +166,9 @@ def test_history_holds_what_evaluate_finds_for_each_set() -> None:
 def test_history_survives_a_file(tmp_path: Path) -> None:
     settings = dataclasses.replace(FAST, patience=2)
     history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
-    history.save(tmp_path / "history.json")
+    save_history(history, tmp_path / "history.json")
     json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)  # no NaN
-    assert History.load(tmp_path / "history.json") == history
+    assert load_history(tmp_path / "history.json") == history
     assert "validation_cost" in history
     assert "test_cost" not in history
     assert repr(history).startswith(f"History({len(history)} epochs, last {{'validation_accuracy'")
@@ -239,7 +242,7 @@ def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
 def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
     from_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nndl.data.batches, "CHUNK", 500)
+    monkeypatch.setattr(nndl.batches, "CHUNK", 500)
     data, calls, epochs = draw(4, 1200), [], Epochs()
     settings = Settings(epochs=9, mini_batch_size=10, eta=0.5, mu=0.5)
 
@@ -448,6 +451,7 @@ def test_a_state_does_not_go_on_with_other_settings_or_sets(
 
 
 def test_a_history_has_an_entry_for_each_epoch_under_each_key(tmp_path: Path) -> None:
-    History({"eta": [0.5, 0.5], "test_accuracy": [0.9]}).save(tmp_path / "history.json")
+    uneven = History({"eta": [0.5, 0.5], "test_accuracy": [0.9]})
+    save_history(uneven, tmp_path / "history.json")
     with pytest.raises(ValueError, match=r"one length, but have \{'eta': 2, 'test_accuracy': 1\}"):
-        History.load(tmp_path / "history.json")
+        load_history(tmp_path / "history.json")

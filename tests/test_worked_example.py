@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nndl.checks import gradient_check
+from nndl._typing import Array
 from nndl.costs import quadratic
-from nndl.functions import Array
-from nndl.initialisers import zeros
+from nndl.gradient_check import gradient_check
+from nndl.initializers import zeros
 from nndl.layers import Step
 from nndl.network import Dense, Network
 

@@ -1,1 +1,1 @@
-"""The book: its numbers, its experiments, the author's own runs, and its listings' modules."""
+"""The book's listings: `mnist_loader`, `network`, `network2` and `network3`, on the core."""

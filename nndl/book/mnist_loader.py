@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nndl._typing import Array
 from nndl.data import Dataset, load_mnist
-from nndl.functions import Array
 
 __all__ = [
     "as_columns",

@@ -14,14 +14,15 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nndl._typing import Array
+from nndl.activations import sigmoid
 from nndl.book.mnist_loader import Pair, as_columns, as_dataset, floats
 from nndl.costs import Cost, quadratic
 from nndl.data import Dataset
-from nndl.functions import Array, sigmoid
-from nndl.initialisers import Initialiser, large
-from nndl.metrics import Score, evaluate
+from nndl.initializers import Initializer, large
 from nndl.network import DivergedError
 from nndl.network import Network as Core
+from nndl.training.metrics import Score, evaluate
 
 __all__ = ["Adapter", "Network", "sigmoid", "sigmoid_prime"]
 
@@ -62,7 +63,7 @@ class Adapter:
         Live: they change as the network learns. Keep a state by ``copy.deepcopy``.
     """
 
-    def __init__(self, sizes: list[int], cost: Cost, init: Initialiser) -> None:
+    def __init__(self, sizes: list[int], cost: Cost, init: Initializer) -> None:
         self.num_layers, self.sizes = len(sizes), sizes
         self._core = Core(sizes, cost=cost, init=init, rng=_rng(), dtype=np.float64)
 
@@ -90,7 +91,7 @@ class Adapter:
         """Return (nabla_b, nabla_w) of the cost of one example, x (n_in, 1) and y (n_out, 1)."""
         return self._core.backprop(floats(x), y)
 
-    def _draw(self, init: Initialiser) -> None:
+    def _draw(self, init: Initializer) -> None:
         rng = _rng()
         for w, b in zip(self.weights, self.biases, strict=True):
             w[...], b[...] = init.draw((w.shape[0], w.shape[1]), rng, w.dtype)

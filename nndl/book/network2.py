@@ -12,11 +12,11 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 from nndl import storage
+from nndl._typing import Array
 from nndl.book.mnist_loader import Pair, as_columns, vectorized_result
 from nndl.book.network import Adapter, sigmoid, sigmoid_prime
 from nndl.costs import Cost, cross_entropy, quadratic
-from nndl.functions import Array
-from nndl.initialisers import default, large
+from nndl.initializers import default, large
 
 __all__ = [
     "CrossEntropyCost",

@@ -15,19 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from nndl._typing import Array
+from nndl.activations import Activation, sigmoid, softmax, tanh
+from nndl.activations import identity as linear
+from nndl.activations import relu as ReLU
 from nndl.book.mnist_loader import Arrays, load_data
 from nndl.book.network import _rng
 from nndl.conv import Conv
 from nndl.costs import log_likelihood
 from nndl.data import Dataset, load_mnist, shifted_fivefold
-from nndl.functions import Activation, Array, sigmoid, softmax, tanh
-from nndl.functions import identity as linear
-from nndl.functions import relu as ReLU
-from nndl.initialisers import network3, zeros
+from nndl.initializers import network3, zeros
 from nndl.layers import Dropout, Layer
-from nndl.metrics import accuracy
 from nndl.network import Dense, DivergedError
 from nndl.network import Network as Core
+from nndl.training.metrics import accuracy
 
 __all__ = [
     "ConvPoolLayer",

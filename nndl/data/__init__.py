@@ -1,20 +1,20 @@
-"""Data sets of labelled images: MNIST, files in its format, synthetic digits, expansions."""
+"""Data sets of labeled images: MNIST, files in its format, synthetic digits, expansions."""
 
-from nndl.data.choice import load_data
-from nndl.data.dataset import Dataset
-from nndl.data.expand import (
+from nndl.data.augment import (
     ElasticDistortion,
     RandomAffine,
     RandomShift,
     affine,
-    materialise,
+    materialize,
     shift,
     shifted_fivefold,
 )
 from nndl.data.idx import read_idx, write_idx
+from nndl.data.load import load_data
 from nndl.data.mnist import load_folder, load_mnist
 from nndl.data.photo import mnist_like, read_picture
 from nndl.data.synthetic import synthetic_digits
+from nndl.dataset import Dataset
 
 __all__ = [
     "Dataset",
@@ -25,7 +25,7 @@ __all__ = [
     "load_data",
     "load_folder",
     "load_mnist",
-    "materialise",
+    "materialize",
     "mnist_like",
     "read_idx",
     "read_picture",

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.data.dataset import Dataset
+from nndl.dataset import Dataset
 from nndl.files import atomic_write
 
-__all__ = ["read_idx", "read_labelled_images", "write_idx"]
+__all__ = ["read_idx", "read_labeled_images", "write_idx"]
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 CODES = {np.dtype(name): code for code, name in TYPES.items()}
@@ -108,7 +108,7 @@ def write_idx(path: str | Path, array: NDArray[Any]) -> None:
         file.write(gzip.compress(data, mtime=0) if Path(path).suffix == ".gz" else data)
 
 
-def read_labelled_images(images: Path, labels: Path, name: str) -> Dataset:
+def read_labeled_images(images: Path, labels: Path, name: str) -> Dataset:
     """Read a file of images and one of labels as a Dataset of raw uint8 pixels.
 
     Raises

@@ -21,8 +21,8 @@ import requests  # comes with pooch
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
-from nndl.data.dataset import Dataset, check_dtype
-from nndl.data.idx import read_labelled_images
+from nndl.data.idx import read_labeled_images
+from nndl.dataset import Dataset, check_dtype
 
 __all__ = ["load_folder", "load_mnist"]
 
@@ -94,8 +94,8 @@ def load_mnist(
     if missing:
         _download(missing, folder)
     images, labels, test_images, test_labels = (folder / name for name in FILES)
-    train = read_labelled_images(images, labels, "MNIST")
-    test = read_labelled_images(test_images, test_labels, "MNIST")
+    train = read_labeled_images(images, labels, "MNIST")
+    test = read_labeled_images(test_images, test_labels, "MNIST")
     return _split(train, test, 50_000, dtype)
 
 
@@ -137,9 +137,9 @@ def load_folder(
         return found[0]
 
     name = folder.resolve().name
-    train = read_labelled_images(find("train", "images"), find("train", "labels"), name)
+    train = read_labeled_images(find("train", "images"), find("train", "labels"), name)
     last = "t10k" if any(folder.glob("*t10k-images*")) else "test"
-    test = read_labelled_images(find(last, "images"), find(last, "labels"), name)
+    test = read_labeled_images(find(last, "images"), find(last, "labels"), name)
     labels = np.union1d(train.labels, test.labels)
     if labels.max(initial=0) >= max(10, 2 * len(labels)):  # EMNIST's letters are 1 to 26
         raise ValueError(

@@ -1,7 +1,7 @@
 """Photographs and drawings of a digit, made like the images of MNIST.
 
-MNIST's digits were black and white, fitted into 20 x 20 pixels, which made them grey, and moved
-until their centre of mass was at the centre of 28 x 28 (LeCun, Cortes and Burges, "The MNIST
+MNIST's digits were black and white, fitted into 20 x 20 pixels, which made them gray, and moved
+until their center of mass was at the center of 28 x 28 (LeCun, Cortes and Burges, "The MNIST
 database"). A network that was trained on such images reads no others: not ink on paper as a camera
 sees it, dark on light, small, in a corner, half in shadow, written with a fine pen. So ink is told
 from paper first, and then the same is done to it.
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError  # Pillow comes with Matplotlib
 from scipy import ndimage
 
-from nndl.data.synthetic import centre
+from nndl.data.synthetic import center
 
 __all__ = ["mnist_like", "read_picture"]
 
@@ -117,8 +117,8 @@ def mnist_like(picture: ArrayLike) -> NDArray[np.float32]:
     image = np.zeros((28, 28), np.float32)
     top, left = (28 - small.shape[0]) // 2, (28 - small.shape[1]) // 2
     image[top : top + small.shape[0], left : left + small.shape[1]] = small
-    grey: NDArray[np.float32] = np.rint(255 * centre(image.reshape(1, -1))[0])
-    return grey / np.float32(256)
+    gray: NDArray[np.float32] = np.rint(255 * center(image.reshape(1, -1))[0])
+    return gray / np.float32(256)
 
 
 def _scale(picture: Floats, side: int) -> Floats:
@@ -164,7 +164,7 @@ def _whole_pieces(ink: Floats) -> Floats:
     sizes = ndimage.sum_labels(ink > 0.5, pieces, np.arange(n + 1))
     kept = sizes >= SPECK * sizes.max()
     kept[0] = False
-    # And the grey edge around what is kept.
+    # And the gray edge around what is kept.
     return np.where(ndimage.binary_dilation(kept[pieces], iterations=2), ink, 0)
 
 

@@ -3,7 +3,7 @@
 A digit is a skeleton: strokes, each a quadratic B-spline over control points. The hand that
 writes it moves the control points, bends and slants the whole, and presses the pen now more, now
 less. Then the digit is made like one of MNIST's: anti-aliased, fitted into 20 x 20 pixels, and
-moved by whole pixels until its centre of mass is at the centre of 28 x 28.
+moved by whole pixels until its center of mass is at the center of 28 x 28.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from nndl.data.dataset import Dataset, check_dtype
+from nndl.dataset import Dataset, check_dtype
 
-__all__ = ["centre", "synthetic_digits"]
+__all__ = ["center", "synthetic_digits"]
 
 Floats = NDArray[np.float32]
 
@@ -105,7 +105,7 @@ SKELETONS = (
 )
 
 # How far hands differ: standard deviations where nothing else is said.
-POINT, DRAG = 0.11, 2.0  # of a control point, in units of the box; so many neighbours follow it
+POINT, DRAG = 0.11, 2.0  # of a control point, in units of the box; so many neighbors follow it
 TREMOR = 0.02  # of a control point on its own
 BEND = 0.10  # of each coefficient of a cubic warp of [-1, 1] x [-1, 1]
 SLANT = (0.11, 0.23)  # mean and deviation of the shear
@@ -159,7 +159,7 @@ def synthetic_digits(
         sheet = slice(start, start + SHEET)
         path = _bend(_write(labels[sheet], styles, rng), rng)
         radius = _press(labels[sheet], rng)
-        images[sheet] = np.rint(255 * centre(_ink(_fit(path, radius), radius))) / unit
+        images[sheet] = np.rint(255 * center(_ink(_fit(path, radius), radius))) / unit
     return Dataset(images, labels, "synthetic digits")
 
 
@@ -246,9 +246,9 @@ def _press(labels: NDArray[np.int64], rng: np.random.Generator) -> Floats:
 
 
 def _fit(path: Floats, radius: Floats) -> Floats:
-    """Scale and move each path: its ink fills 20 of 28 pixels, whose centres are whole numbers."""
+    """Scale and move each path: its ink fills 20 of 28 pixels, whose centers are whole numbers."""
     low, high = path.min(axis=1, keepdims=True), path.max(axis=1, keepdims=True)
-    # Ink fades out SOFT beyond the radius: on the centres of the pixels around the box.
+    # Ink fades out SOFT beyond the radius: on the centers of the pixels around the box.
     margin = radius.max(axis=1)[:, None, None] + (SOFT - 0.5)
     scale = (20 - 2 * margin) / (high - low).max(axis=2, keepdims=True)
     fitted: Floats = (path - (low + high) / 2) * scale + 13.5
@@ -257,16 +257,16 @@ def _fit(path: Floats, radius: Floats) -> Floats:
 
 def _ink(path: Floats, radius: Floats) -> Floats:
     """Return images (n, 784), values 0 to 1, of the dots of each path, anti-aliased."""
-    depth = np.full(len(path) * 784, -SOFT, np.float32)  # of a pixel's centre in the ink
+    depth = np.full(len(path) * 784, -SOFT, np.float32)  # of a pixel's center in the ink
     # Only the pixels that the widest dot of a digit can reach are visited. Those of one dot are
     # distinct, so that plain indexing takes the maximum.
     reaches = np.ceil(radius.max(axis=1) + (SOFT - 0.5)).astype(np.int64)
     for reach in np.unique(reaches):
         rows = np.flatnonzero(reaches == reach)
         window = np.arange(-reach, reach + 1)
-        centres = np.rint(path[rows]).astype(np.int64)
-        squares = ((centres - path[rows])[..., None] + window.astype(np.float32)) ** 2
-        corners = rows[:, None] * 784 + centres @ (1, 28)
+        centers = np.rint(path[rows]).astype(np.int64)
+        squares = ((centers - path[rows])[..., None] + window.astype(np.float32)) ** 2
+        corners = rows[:, None] * 784 + centers @ (1, 28)
         offsets = np.add.outer(28 * window, window)
         for dot in range(DOTS):
             x, y = squares[:, dot, 0, None, :], squares[:, dot, 1, :, None]
@@ -277,14 +277,14 @@ def _ink(path: Floats, radius: Floats) -> Floats:
     return cover
 
 
-def centre(images: Floats) -> Floats:
-    """Move each image (n, 784) by whole pixels; its centre of mass comes near pixel (14, 14)."""
+def center(images: Floats) -> Floats:
+    """Move each image (n, 784) by whole pixels; its center of mass comes near pixel (14, 14)."""
     squares = images.reshape(-1, 28, 28)
     pixel = np.arange(28)
     mass = images.sum(axis=1)
-    centre = np.stack([squares.sum(axis=2) @ pixel, squares.sum(axis=1) @ pixel]) / mass
+    center = np.stack([squares.sum(axis=2) @ pixel, squares.sum(axis=1) @ pixel]) / mass
     # At most 4: the ink, which keeps 4 pixels from the edge, stays on the paper.
-    down, right = np.clip(np.rint(14 - centre), -4, 4).astype(np.int64)
+    down, right = np.clip(np.rint(14 - center), -4, 4).astype(np.int64)
     image = np.arange(len(images))[:, None, None]
     row = (pixel - down[:, None])[:, :, None] % 28
     column = (pixel - right[:, None])[:, None, :] % 28

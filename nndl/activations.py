@@ -1,0 +1,172 @@
+"""Activation functions: the value from z, the derivative from the output a.
+
+Arrays are columns: shape (n, m) for n neurons and m examples of a mini-batch. Every function keeps
+the dtype of its input and writes into ``out`` when it is given (which may be the input itself).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import expit
+
+from nndl._typing import Array
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "identity",
+    "relu",
+    "scaled_tanh",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+# On the small arrays of a mini-batch, a Python 1 costs as much time again as the subtraction.
+_ONE = {char: np.ones((), char) for char in "fd"}
+
+
+class Activation:
+    """A function of the weighted input z that works on each neuron alone."""
+
+    name: ClassVar[str]
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        """Return a = sigma(z), shape (n, m); in ``out``, where it is given and can hold it."""
+        raise NotImplementedError
+
+    def prime(self, a: Array) -> Array:
+        """Return sigma'(z) computed from the output a = sigma(z), shape (n, m)."""
+        raise NotImplementedError
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        """Turn dC/da into delta = dC/dz, in place: the Hadamard product of BP1 and BP2."""
+        nabla_a *= self.prime(a)
+        return nabla_a
+
+    def __init_subclass__(cls) -> None:
+        cls.name = vars(cls).get("name", cls.__name__.lower())
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> Any:
+        if ACTIVATIONS.get(self.name) is self:
+            return self.name.replace("-", "_")  # one object, also after copy and pickle
+        return object.__reduce__(self)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + exp(-z)), equation (3); its derivative is a (1 - a)."""
+
+    name = "sigmoid"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        result: Array = expit(z, out)
+        return result
+
+    def prime(self, a: Array) -> Array:
+        prime: Array = _ONE.get(a.dtype.char, 1) - a
+        prime *= a
+        return prime
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        prime = _ONE.get(a.dtype.char, 1) - a  # as above, without the time of another call
+        prime *= a
+        nabla_a *= prime
+        return nabla_a
+
+
+class Tanh(Activation):
+    """tanh(z), equation (109) of the book; its derivative is 1 - a^2."""
+
+    name = "tanh"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.tanh(z, out=out)
+
+    def prime(self, a: Array) -> Array:
+        square = np.multiply(a, a)
+        return np.subtract(1, square, out=square)
+
+
+class ScaledTanh(Activation):
+    """1.7159 tanh(2z/3) of LeCun et al., "Efficient BackProp" (1998), section 4.4."""
+
+    name = "scaled-tanh"
+    height, slope = 1.7159, 2 / 3
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        out = np.multiply(self.slope, z, out=out)
+        np.tanh(out, out=out)
+        return np.multiply(self.height, out, out=out)
+
+    def prime(self, a: Array) -> Array:
+        prime = np.multiply(a, a)
+        np.subtract(self.height**2, prime, out=prime)
+        prime *= self.slope / self.height
+        return prime
+
+
+class ReLU(Activation):
+    """max(0, z); its derivative is 1 where z > 0 and, by convention, 0 elsewhere."""
+
+    name = "relu"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.maximum(z, 0, out=out)
+
+    def prime(self, a: Array) -> Array:
+        return np.sign(a)
+
+
+class Identity(Activation):
+    """The linear neuron a = z, whose derivative is 1."""
+
+    name = "identity"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.positive(z, out=out)
+
+    def prime(self, a: Array) -> Array:
+        return np.ones_like(a)
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        return nabla_a
+
+
+class Softmax(Activation):
+    """exp(z_j) / sum_k exp(z_k) over the neurons of a layer, equation (78).
+
+    Every output depends on every input, so the derivative of one example is the matrix
+    da_j/dz_k = a_j (1[j = k] - a_k): there is no `prime`, and `error` multiplies by the matrix.
+    """
+
+    name = "softmax"
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        out = np.subtract(z, z.max(axis=0), out=out)
+        np.exp(out, out=out)
+        out /= out.sum(axis=0)
+        return out
+
+    def prime(self, a: Array) -> Array:
+        raise TypeError("the derivative of softmax is a matrix, not a vector: use softmax.error")
+
+    def error(self, nabla_a: Array, a: Array) -> Array:
+        nabla_a -= (nabla_a * a).sum(axis=0)
+        return np.multiply(nabla_a, a, out=nabla_a)
+
+
+sigmoid = Sigmoid()
+tanh = Tanh()
+scaled_tanh = ScaledTanh()
+relu = ReLU()
+identity = Identity()
+softmax = Softmax()
+
+ACTIVATIONS: dict[str, Activation] = {
+    f.name: f for f in (sigmoid, tanh, scaled_tanh, relu, identity, softmax)
+}

@@ -1,0 +1,84 @@
+"""Mini-batches: the rows of a data set, gathered in a given order, as the columns of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl._typing import Array
+from nndl.dataset import Dataset
+
+__all__ = ["Transform", "checked", "mini_batches"]
+
+Transform = Callable[[Array, np.random.Generator], Array]
+"""Turns images (k, n_in) into others of the same shape and dtype: see `nndl.data.augment`."""
+
+CHUNK = 500  # images gathered at a time: many enough to hide the overhead, few enough for the cache
+
+
+def mini_batches(
+    dataset: Dataset,
+    order: NDArray[np.integer],
+    size: int,
+    n_out: int,
+    dtype: np.dtype[Any],
+    prepare: Callable[[Array], Array] | None = None,
+) -> Iterator[list[tuple[Array, Array]]]:
+    """Yield chunks of mini-batches (x, y), all of a chunk of one size.
+
+    x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot. Both are views of
+    buffers that the next chunk overwrites. Where ``size`` does not divide the number of images,
+    the last mini-batch is smaller, and a chunk of its own. ``prepare`` is given the rows of a
+    chunk, (k, n_in), before they are cut up.
+    """
+    images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
+    order = np.asarray(order)
+    if (
+        order.shape != labels.shape
+        or order.dtype.kind not in "iu"
+        or order.min() < 0
+        or not (np.bincount(order, minlength=len(order)) == 1).all()
+    ):
+        raise ValueError(
+            f"order must return a permutation of range({len(dataset)}), an index for each image, "
+            f"but returned {order.dtype} of shape {order.shape}"
+        )
+    n, chunk = len(order), max(1, CHUNK // size) * size
+    one_hot = np.eye(n_out, dtype=dtype)
+    raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
+    x = raw if images.dtype == dtype else np.empty_like(raw, dtype)
+    y = np.empty((len(raw), n_out), dtype)
+
+    whole = n - n % size
+    bounds = [(start, min(start + chunk, whole)) for start in range(0, whole, chunk)]
+    if whole < n:
+        bounds.append((whole, n))
+    views: list[tuple[Array, Array]] = []
+    for start, end in bounds:
+        picked, k = order[start:end], end - start
+        # mode="clip" writes into out directly; the default checks into a buffer first.
+        images.take(picked, axis=0, out=raw[:k], mode="clip")
+        one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
+        if x is not raw:
+            np.copyto(x[:k], raw[:k])  # and then multiply: faster than a product that casts
+            if raw.dtype == np.uint8:
+                x[:k] *= 1 / 256
+        if prepare is not None:
+            x[:k] = checked(prepare(x[:k]), (k, x.shape[1]))
+        if k != len(views) * size:
+            m = min(size, k)
+            views = [(x[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]
+        yield views
+
+
+def checked(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Return what a transform made of rows of this shape, or raise ValueError for another."""
+    if np.shape(rows) != shape:
+        raise ValueError(
+            f"transform must return images of the shape it was given, {shape}, but "
+            f"returned {type(rows).__name__} of shape {np.shape(rows)}"
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""The command line: `nndl train`, `evaluate`, `plot`, `predict` and `reproduce`."""

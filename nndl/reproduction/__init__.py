@@ -1,0 +1,1 @@
+"""The book, reproduced: its experiments, the author's own runs, its figures, the report."""

@@ -1,0 +1,271 @@
+"""The author's own runs, digit for digit: his seeds, his draws and Python 2's shuffle.
+
+The figures of chapter 3 were made by four programs that set ``random.seed(12345678)`` and
+``numpy.random.seed(12345678)`` once, at the start. What they drew after that is drawn here in the
+same order; the network, its gradients and its steps are those of `nndl.Network`, in float64.
+
+In one of them, `c3-reg-full`, rounding grows from 1e-13 in the cost of the first epoch to some 1e-6
+in that of the last, and counts come to hang on single training images. His values carry his own
+rounding, which is not known: in numbers of 80 bits the training counts of epochs 27 and 28 are an
+image from his (tests/rounding.py). `nndl.reproduction.rounding` is one that gives all of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl._typing import Array
+from nndl.blas import one_thread
+from nndl.data import Dataset, load_mnist
+from nndl.network import Dense, Network
+from nndl.reproduction.published import published
+from nndl.reproduction.rounding import RoundedDense
+from nndl.training.metrics import evaluate
+
+__all__ = [
+    "REPLAYS",
+    "AuthorsRandom",
+    "Replay",
+    "Run",
+    "agreement",
+    "as_json",
+    "average_darkness",
+    "from_json",
+    "replay",
+]
+
+SEED = 12345678
+Curve = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of SGD in one of the author's programs."""
+
+    eta: float
+    lmbda: float
+    epochs: int = 30
+    curve: str = ""
+    size: int = 50_000  # of the training set
+    new_network: bool = True  # which draws initial weights, even if others follow
+    large: bool = True  # large_weight_initializer()
+    slice_of_list: bool = False  # training_data[:size]: its shuffles leave the list as it is
+    last_only: bool = False  # measured after the last epoch only
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One of the author's programs: the runs that share one pair of seeds."""
+
+    runs: tuple[Run, ...]
+    hidden: int = 30
+    evaluation: str = "validation"
+    cost_tolerance: float = 1e-9  # how near the costs come
+    rounded: bool = False  # by layers whose rounding is fixed: see the head of this module
+    note: str = ""
+
+
+def _more_data() -> tuple[Run, ...]:
+    sizes = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+    return tuple(
+        Run(
+            eta=0.5,
+            lmbda=0.0001 * size,
+            epochs=1_500_000 // size,
+            curve=str(size),
+            size=size,
+            new_network=size == sizes[0],
+            slice_of_list=True,
+            last_only=True,
+        )
+        for size in sizes
+    )
+
+
+_OLD_AND_NEW = (
+    Run(eta=0.1, lmbda=5.0, curve="new", large=False),
+    Run(eta=0.1, lmbda=5.0, curve="old", new_network=False),
+)
+_CHAOTIC = (
+    "Chaotic: rounding, which depends on the BLAS and on the order of a sum, grows by a constant "
+    "factor a step until the two runs are as different as two seeds; only their level can agree."
+)
+
+REPLAYS: dict[str, Replay] = {
+    "c3-overfit-1000": Replay((Run(0.5, 0.0, 400, size=1000, slice_of_list=True),), 30, "test"),
+    "c3-reg-1000": Replay((Run(0.5, 0.1, 400, size=1000, slice_of_list=True),), 30, "test"),
+    "c3-overfit-full": Replay((Run(0.5, 0.0),), 30, "test", note=_CHAOTIC),
+    "c3-reg-full": Replay((Run(0.5, 5.0),), 30, "test", cost_tolerance=5e-6, rounded=True),
+    "c3-winit-30": Replay(_OLD_AND_NEW),
+    "c3-winit-100": Replay(_OLD_AND_NEW, hidden=100),
+    "c3-eta-compare": Replay(
+        tuple(Run(eta, 5.0, curve=str(eta), large=False) for eta in (0.025, 0.25, 2.5)),
+        cost_tolerance=5e-6,
+        note="Of the curve 2.5: " + _CHAOTIC,
+    ),
+    "c3-more-data": Replay(_more_data()),
+}
+
+
+class AuthorsRandom:
+    """The two random streams of the author's programs, as Python 2.7 and NumPy gave them."""
+
+    def __init__(self) -> None:
+        self.shuffles = random.Random(SEED)
+        self.normals = np.random.RandomState(SEED)
+
+    def draw(self, net: Network, large: bool) -> None:
+        """Draw all biases, then all weights, N(0, 1) or for weights N(0, 1/n_in)."""
+        for b in net.biases:
+            b[...] = self.normals.randn(*b.shape)
+        for w in net.weights:
+            w[...] = self.normals.randn(*w.shape) / (1 if large else np.sqrt(w.shape[1]))
+
+    def shuffle(self, order: list[int]) -> None:
+        """Shuffle in place by one random() an exchange, as Python 2.7 did and Python 3 does not."""
+        draw = self.shuffles.random
+        for i in range(len(order) - 1, 0, -1):
+            j = int(draw() * (i + 1))
+            order[i], order[j] = order[j], order[i]
+
+
+def replay(
+    name: str,
+    data: tuple[Dataset, Dataset, Dataset] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Curve]:
+    """Run one of `REPLAYS` and return its curves, by name ("" where there is only one).
+
+    Parameters
+    ----------
+    name : str
+        A key of `REPLAYS`.
+    data : tuple of Datasets, optional
+        Training, validation and test set; by default the real MNIST.
+    report : callable
+        Given a line of text after every run.
+
+    Returns
+    -------
+    dict of dicts of lists
+        Per epoch "evaluation_cost", "evaluation_correct", "training_cost", "training_correct".
+
+    Raises
+    ------
+    ValueError
+        If there is no replay of that name.
+    """
+    if name not in REPLAYS:
+        raise ValueError(f"no replay is called {name!r}; there are {', '.join(REPLAYS)}")
+    program = REPLAYS[name]
+    training, validation, test = data or load_mnist(dtype=np.uint8)
+    evaluation = test if program.evaluation == "test" else validation
+    authors = AuthorsRandom()
+    everything = list(range(len(training)))
+    curves: dict[str, Curve] = {}
+    for run in program.runs:
+        if run.new_network:
+            kind = RoundedDense if program.rounded else Dense
+            layers = [kind(program.hidden), kind(10)]
+            net = Network(layers, input_shape=784, dtype=np.float64)
+            authors.draw(net, large=False)
+        if run.large:
+            authors.draw(net, large=True)
+        order = list(range(run.size)) if run.slice_of_list else everything
+        chosen = training[: run.size]
+        curve: Curve = {}
+        with one_thread():
+            for epoch in _descend(net, chosen, run, authors, order):
+                if not run.last_only or epoch == run.epochs - 1:
+                    for key, value in _measure(net, evaluation, chosen, run.lmbda):
+                        curve.setdefault(key, []).append(value)
+        curves[run.curve] = curve
+        label = f"{name} {run.curve}".strip()
+        report(f"{label}: last {curve['evaluation_correct'][-1]:.0f} of {len(evaluation):,}")
+    return curves
+
+
+def _descend(
+    net: Network, training: Dataset, run: Run, authors: AuthorsRandom, order: list[int]
+) -> Iterator[int]:
+    def shuffled(n: int) -> NDArray[np.int64]:
+        authors.shuffle(order)
+        return np.array(order)
+
+    return net.sgd(training, run.epochs, 10, run.eta, lmbda=run.lmbda, order=shuffled)
+
+
+def _measure(
+    net: Network, evaluation: Dataset, training: Dataset, lmbda: float
+) -> Iterator[tuple[str, float]]:
+    for key, data in (("evaluation", evaluation), ("training", training)):
+        score = evaluate(net, data, lmbda)
+        yield f"{key}_cost", score.cost
+        yield f"{key}_correct", score.correct
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much of a published series a replay gives back."""
+
+    values: int
+    differ: int
+    parts_at: dict[str, int]  # first differing epoch of each curve that differs
+
+
+def agreement(name: str, curves: dict[str, Curve]) -> Agreement:
+    """Compare curves with the published ones: counts exactly, costs to `cost_tolerance`."""
+    series = published()[name]
+    tolerance = REPLAYS[name].cost_tolerance if name in REPLAYS else 0.0
+    values, differ = 0, 0
+    parts_at: dict[str, int] = {}
+    for curve, quantities in series["curves"].items():
+        short = {key: len(list_) for key, list_ in curves[curve].items()}
+        if min(short.values()) <= series["epochs"][-1]:
+            raise ValueError(
+                f"{name} was published up to epoch {series['epochs'][-1]}, but the curves end "
+                f"before, {short}: replay it again"
+            )
+        ours = {key: np.array(list_)[series["epochs"]] for key, list_ in curves[curve].items()}
+        for key, theirs in quantities.items():
+            allowed = tolerance if "cost" in key else 0
+            off = ~(np.abs(ours[key] - np.array(theirs)) <= allowed)  # NaN agrees with nothing
+            values, differ = values + off.size, differ + int(off.sum())
+            if off.any():
+                first = series["epochs"][int(off.argmax())]
+                parts_at[curve] = min(first, parts_at.get(curve, first))
+    return Agreement(values, differ, parts_at)
+
+
+def average_darkness(training: Dataset, test: Dataset) -> int:
+    """Return how many test images the guess by mean darkness gets right (chapter 1: 2225).
+
+    The guess is the digit whose mean sum of pixels in the training set is nearest; of two equally
+    near ones the smaller.
+    """
+    sums = _darkness(training)
+    counts = np.bincount(training.labels)
+    means = np.bincount(training.labels, sums) / counts
+    guesses = np.abs(_darkness(test)[:, None] - means).argmin(axis=1)
+    return int((guesses == test.labels).sum())
+
+
+def _darkness(data: Dataset) -> Array:
+    total: Array = data.images.sum(axis=1, dtype=np.float64)
+    return total
+
+
+def as_json(curves: dict[str, Curve]) -> dict[str, Any]:
+    """Return the curves as a file holds them: without a name where there is only one."""
+    return dict(curves[""]) if list(curves) == [""] else dict(curves)
+
+
+def from_json(data: dict[str, Any]) -> dict[str, Curve]:
+    """Return the curves of what `as_json` gave."""
+    return data if all(isinstance(value, dict) for value in data.values()) else {"": data}

@@ -1,0 +1,186 @@
+"""A network as a description in JSON and named arrays, and back.
+
+docs/formats.md describes the keys. The classes and functions that a description may name stand in
+tables, here and in activations.py, costs.py and initializers.py: no name from a file is looked up
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from nndl._typing import Array
+from nndl.activations import ACTIVATIONS
+from nndl.conv import Conv, MaxPool
+from nndl.costs import COSTS
+from nndl.initializers import INITIALIZERS, Initializer, default
+from nndl.layers import Dropout
+from nndl.network import Dense, Network
+from nndl.storage.archive import Arrays, Reader
+from nndl.storage.schema import check
+
+__all__ = [
+    "FORMATS",
+    "NETWORK",
+    "NETWORK_KEYS",
+    "VERSION",
+    "WHOLE",
+    "build",
+    "check_description",
+    "check_names",
+    "describe",
+    "parameter_names",
+    "parameters",
+]
+
+NETWORK = "nndl network"
+VERSION = 1
+
+
+def describe(net: Network) -> dict[str, Any]:
+    """Return what a file says about a network besides its arrays, as plain JSON."""
+    return {
+        "version": VERSION,
+        "dtype": net.dtype.name,
+        "input_shape": [int(n) for n in net.input_shape],
+        "cost": _name(net.cost, COSTS),
+        "layers": [_describe_layer(layer) for layer in net.layers],
+    }
+
+
+def _describe_layer(layer: Any) -> dict[str, Any]:
+    kinds = [kind for kind, cls in _LAYERS.items() if type(layer) is cls]
+    if not kinds:
+        raise ValueError(f"a file can hold the layers {', '.join(_LAYERS)}, not {layer!r}")
+    record = {"kind": kinds[0]} | {n: getattr(layer, n) for n in _ARGUMENTS[kinds[0]]}
+    if "activation" in record:
+        record["activation"] = _name(layer.activation, ACTIVATIONS)
+    if "init" in record:  # one that is not in the table has done its work, and is forgotten
+        record["init"] = layer.init.name if layer.init in INITIALIZERS.values() else None
+    return record
+
+
+def _name(thing: Any, table: Mapping[str, Any]) -> str:
+    if thing not in table.values():
+        raise ValueError(f"a file can hold {', '.join(table)}, not {thing!r}")
+    return str(thing.name)
+
+
+def parameters(net: Network, prefix: str = "") -> dict[str, Any]:
+    """Return name -> array, in the order of `net.parameters`; with "v_", the velocities."""
+    learning = [(i, layer) for i, layer in enumerate(net.layers) if layer.w is not None]
+    return {f"layers.{i}.{p}": getattr(layer, prefix + p) for p in "wb" for i, layer in learning}
+
+
+def parameter_names(record: dict[str, Any]) -> list[str]:
+    """Return the names of the parameters that a description implies, in the same order."""
+    learning = [i for i, layer in enumerate(record["layers"]) if "init" in layer]
+    return [f"layers.{i}.{p}" for p in "wb" for i in learning]
+
+
+def build(record: dict[str, Any], stored: Arrays) -> Network:
+    """Return the network of a checked description and its arrays."""
+    layers = []
+    for i, layer in enumerate(record["layers"]):
+        arguments = {name: layer[name] for name in _ARGUMENTS[layer["kind"]]}
+        if "activation" in arguments:
+            arguments["activation"] = ACTIVATIONS[layer["activation"]]
+        if "init" in arguments:
+            w, b = stored[f"layers.{i}.w"], stored[f"layers.{i}.b"]
+            arguments["init"] = _Stored(**vars(default), w=w, b=b)
+        layers.append(_LAYERS[layer["kind"]](**arguments))
+    net = Network(
+        layers,
+        cost=COSTS[record["cost"]],
+        dtype=record["dtype"],
+        input_shape=tuple(record["input_shape"]),
+        rng=0,
+    )
+    for built, layer in zip(layers, record["layers"], strict=True):
+        if "init" in layer:
+            built.init = INITIALIZERS[layer["init"] or "default"]
+    return net
+
+
+@dataclass(frozen=True)
+class _Stored(Initializer):
+    """Draws nothing: gives a layer its arrays from a file, if they have the shapes it asks for."""
+
+    w: Reader
+    b: Reader
+
+    def draw(
+        self,
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+        dtype: DTypeLike,
+        fan: tuple[int, int] | None = None,
+    ) -> tuple[Array, Array]:
+        dtype = np.dtype(dtype)
+        return self.w(shape, dtype), self.b((shape[0], 1), dtype)
+
+
+# What a description may hold.
+
+WHOLE = range(1, 2**31)
+_LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "conv": Conv, "max-pool": MaxPool}
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "dense": {
+        "n_out": WHOLE,
+        "activation": frozenset(ACTIVATIONS),
+        "init": (frozenset(INITIALIZERS),),
+    },
+    "dropout": {"p": float},
+    "conv": {
+        "maps": WHOLE,
+        "size": WHOLE,
+        "activation": frozenset(ACTIVATIONS),
+        "pool": WHOLE,
+        "init": (frozenset(INITIALIZERS),),
+    },
+    "max-pool": {"size": WHOLE},
+}
+NETWORK_KEYS = {
+    "format": str,
+    "version": WHOLE,
+    "dtype": frozenset({"float32", "float64"}),
+    "input_shape": [WHOLE],
+    "cost": frozenset(COSTS),
+    "layers": [dict],
+    "about": dict,
+}
+FORMATS: dict[str, dict[str, Any]] = {NETWORK: NETWORK_KEYS}
+
+
+def check_description(content: Any, *formats: str) -> dict[str, Any]:
+    """Return a description in one of the formats, once everything in it is found right."""
+    check(content, dict, "its description")
+    record: dict[str, Any] = content
+    check(record.get("format"), frozenset(formats), "its format")
+    check(record.get("version"), WHOLE, "its version")
+    if record["version"] > VERSION:
+        raise ValueError(
+            f"it was written by a later nndl (format version {record['version']}, this one reads "
+            f"{VERSION}): upgrade nndl"
+        )
+    check(record, FORMATS[record["format"]], "its description")
+    for i, layer in enumerate(record["layers"]):
+        check(layer.get("kind"), frozenset(_LAYERS), f"layers[{i}].kind")
+        check(layer, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
+    return record
+
+
+def check_names(stored: Arrays, expected: list[str]) -> None:
+    """Raise ValueError unless a file holds exactly the expected arrays."""
+    if stored.keys() != set(expected):
+        missing, unknown = set(expected) - stored.keys(), stored.keys() - set(expected)
+        raise ValueError(
+            "its arrays must be those that its description implies: missing are "
+            f"{reprlib.repr(sorted(missing))}, unknown are {reprlib.repr(sorted(unknown))}"
+        )

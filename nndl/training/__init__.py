@@ -1,0 +1,16 @@
+"""Training a network: `train`, its `Settings` and `History`, and the metrics."""
+
+from nndl.training.history import History
+from nndl.training.metrics import accuracy, confusion_matrix, evaluate
+from nndl.training.settings import Settings
+from nndl.training.train import State, train
+
+__all__ = [
+    "History",
+    "Settings",
+    "State",
+    "accuracy",
+    "confusion_matrix",
+    "evaluate",
+    "train",
+]

@@ -1,0 +1,51 @@
+"""History: what happened in training, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """What happened in training, epoch by epoch; plain JSON.
+
+    Attributes
+    ----------
+    epochs : dict of lists
+        An entry for each epoch: "eta", "seconds" (of training only), and for each monitored set
+        "<set>_cost", "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]).
+    settings, environment : dict
+        The hyper-parameters, and what the run ran on.
+    ended : str
+        Why training ended; empty while it has not.
+    best_epoch : int or None
+        The first epoch with the highest validation accuracy.
+    """
+
+    epochs: dict[str, list[float]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    ended: str = ""
+    best_epoch: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.epochs.get("eta", ()))
+
+    def __getitem__(self, key: str) -> list[float]:
+        return self.epochs[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.epochs
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add an epoch."""
+        for key, value in row.items():
+            self.epochs.setdefault(key, []).append(value)
+
+    def __repr__(self) -> str:
+        last = {k: round(v[-1], 4) for k, v in self.epochs.items() if k.endswith("accuracy")}
+        return f"History({len(self)} epochs, last {last}, {self.ended or 'running'})"

@@ -1,0 +1,133 @@
+"""How good a network is: pure functions of a network and a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from nndl._typing import Array
+from nndl.blas import one_thread
+from nndl.dataset import Dataset
+from nndl.network import Network
+from nndl.validation import check_dataset, one_hot, rows_as_columns
+
+__all__ = [
+    "Mistakes",
+    "Score",
+    "accuracy",
+    "confusion_matrix",
+    "evaluate",
+    "mistakes",
+    "wilson_interval",
+]
+
+BATCH = 1000  # images answered at a time
+
+
+@dataclass(frozen=True)
+class Score:
+    """What `evaluate` found: the cost, and how many of n images were read correctly."""
+
+    cost: float
+    correct: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction read correctly, in [0, 1]."""
+        return self.correct / self.n
+
+
+def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 0.0) -> Score:
+    """Return cost and accuracy on a data set in one pass.
+
+    The cost is the mean over the n images, plus lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|: as in the
+    book (equations 87 and 95), n is the size of the set that is measured.
+
+    Raises
+    ------
+    ValueError
+        If the data set is empty or does not fit the network.
+    """
+    total, correct, n = 0.0, 0, 0
+    for z, a, labels in _answers(net, data):
+        n += len(labels)
+        y = one_hot(labels, net.n_out, net.dtype)
+        total += float(net.cost.value(z, a, y, net.output.activation).sum(dtype=np.float64))
+        correct += int((a.argmax(axis=0) == labels).sum())
+    for w in net.weights if lmbda or lmbda_l1 else ():
+        total += 0.5 * lmbda * float(np.vdot(w, w)) + lmbda_l1 * float(np.abs(w).sum())
+    return Score(total / n, correct, n)
+
+
+def accuracy(net: Network, data: Dataset) -> float:
+    """Return the fraction of images read correctly, in [0, 1]; raises as `evaluate`."""
+    counts = confusion_matrix(net, data)
+    return float(np.trace(counts) / len(data))
+
+
+def confusion_matrix(net: Network, data: Dataset) -> NDArray[np.int64]:
+    """Return how often label i (row) was read as j (column), shape (n_out, n_out)."""
+    counts = np.zeros((net.n_out, net.n_out), np.int64)
+    for _, a, labels in _answers(net, data):
+        np.add.at(counts, (labels, a.argmax(axis=0)), 1)
+    return counts
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Images that were misread, the most confident mistake first; arrays of shape (k,).
+
+    ``confidence`` is how far the given label's output lies above that of the true one.
+    """
+
+    index: NDArray[np.intp]
+    true: NDArray[np.int64]
+    given: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+
+
+def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
+    """Return the k most confident mistakes, or all; raises as `evaluate`."""
+    if k is not None and (not isinstance(k, int | np.integer) or k < 0):
+        raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
+    a = np.concatenate([a for _, a, _ in _answers(net, data)], axis=1)
+    labels, given = data.labels, a.argmax(axis=0)
+    rows = np.arange(len(data))
+    margin = (a[given, rows] - a[labels, rows]).astype(np.float64)
+    wrong = np.flatnonzero(given != labels)
+    worst = wrong[np.argsort(-margin[wrong], kind="stable")][:k]
+    return Mistakes(
+        worst, labels[worst].astype(np.int64), given[worst].astype(np.int64), margin[worst]
+    )
+
+
+def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval in which the true accuracy lies, by Wilson's score (1927).
+
+    Unlike p +- 1.96 sqrt(p (1 - p) / n) it stays within [0, 1] and holds near 100 %.
+    """
+    whole = isinstance(correct, int | np.integer) and isinstance(n, int | np.integer)
+    if not whole or not 0 <= correct <= n or n < 1:
+        raise ValueError(f"expected counts, 0 <= correct <= n and n >= 1, not {correct!r} of {n!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be a fraction between 0 and 1, like 0.95, not {level!r}")
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    p = correct / n
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = (z2 * p * (1 - p) / n + z2 * z2 / (4 * n * n)) ** 0.5 / (1 + z2 / n)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def _answers(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
+    """Yield (z, a, labels) of the output layer, some images at a time."""
+    check_dataset(data, net.n_in, net.n_out)
+    for i in range(0, len(data), BATCH):
+        x = rows_as_columns(data.images[i : i + BATCH], net.n_in, net.dtype)
+        with one_thread():
+            z, a = net.outputs(x)
+        yield z, a, data.labels[i : i + BATCH]

@@ -1,0 +1,60 @@
+"""Progress: a line after every epoch, and a bar while a terminal is watching."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from nndl.training.history import History
+from nndl.training.settings import Settings
+
+__all__ = ["show_progress"]
+
+
+class _Silent:
+    def advance(self) -> None:
+        pass
+
+    def report(self, history: History) -> None:
+        pass
+
+
+class _Lines(_Silent):
+    """A line an epoch on standard output; on a terminal, a bar below it on standard error."""
+
+    def __init__(self, settings: Settings, n: int) -> None:
+        batch = settings.mini_batch_size
+        self.n, self.chunk = n, max(1, 500 // batch) * batch
+        self.bar = tqdm(
+            total=n, unit=" images", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
+        )
+
+    def advance(self) -> None:
+        self.bar.update(min(self.chunk, self.n - self.bar.n))
+
+    def report(self, history: History) -> None:
+        epoch, row = len(history) - 1, {k: v[-1] for k, v in history.epochs.items()}
+        parts = [f"epoch {epoch:2d}"]
+        for key, value in row.items():
+            if key.endswith("_accuracy"):
+                name = key.removesuffix("_accuracy")
+                parts.append(f"{name} {100 * value:.2f} %  cost {row[name + '_cost']:.4f}")
+        parts += [f"eta {row['eta']:g}", f"{row['seconds']:.2f} s"]
+        tqdm.write("  ".join(parts), file=sys.stdout)
+        sys.stdout.flush()
+        self.bar.reset()
+        self.bar.set_postfix_str(parts[1] if len(parts) > 3 else "")
+
+
+@contextmanager
+def show_progress(show: bool, settings: Settings, n: int) -> Iterator[_Silent]:
+    """Yield what `train` reports to: silent unless ``show``."""
+    if not show:
+        yield _Silent()
+        return
+    lines = _Lines(settings, n)
+    with lines.bar:
+        yield lines

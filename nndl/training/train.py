@@ -1,0 +1,275 @@
+"""Training: monitoring, early stopping, learning-rate schedules, interruption.
+
+`Network.sgd` does the mathematics and yields after every epoch; what happens between epochs happens
+here.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl._typing import Array
+from nndl.batches import Transform
+from nndl.blas import one_thread
+from nndl.dataset import Dataset
+from nndl.layers import Learning
+from nndl.network import DivergedError, Network
+from nndl.rng import Rng, Streams
+from nndl.training.environment import environment
+from nndl.training.history import History
+from nndl.training.metrics import evaluate
+from nndl.training.progress import show_progress
+from nndl.training.settings import Settings
+from nndl.validation import check_dataset
+
+__all__ = ["State", "train"]
+
+
+@dataclass
+class State:
+    """Everything that changes in training besides the network: to go on from where it stands."""
+
+    history: History
+    streams: Streams
+    eta: float
+    best_correct: int = -1
+    best_parameters: tuple[Array, ...] = ()
+    waited: int = 0  # epochs without improvement, for patience
+    waited_to_halve: int = 0  # the same since eta was halved, for the schedule
+
+    @classmethod
+    def start(cls, settings: Settings, rng: Rng = None) -> State:
+        """Return the state before the first epoch."""
+        history = History(settings=asdict(settings), environment=dict(environment()))
+        return cls(history, Streams(rng), settings.eta)
+
+
+def train(
+    net: Network,
+    training: Dataset,
+    settings: Settings | None = None,
+    *,
+    validation: Dataset | None = None,
+    monitor: Mapping[str, Dataset] | None = None,
+    rng: Rng = None,
+    order: Callable[[int], NDArray[np.integer]] | None = None,
+    transform: Transform | None = None,
+    progress: bool = False,
+    after_epoch: Callable[[Network, State], None] | None = None,
+    state: State | None = None,
+) -> History:
+    """Train a network in place and return what happened.
+
+    Ctrl-C ends training within 500 images, or a mini-batch of more: the network stands as it is
+    then, the History holds the epochs that ended, and its ``ended`` says "interrupted"; a second
+    Ctrl-C interrupts as usual. Where something else than Python's own handler waits for SIGINT, it
+    is left alone. Where `Settings.keeps_best`, the network always ends on the weights of the best
+    epoch.
+
+    Parameters
+    ----------
+    net : Network
+    training : Dataset
+    settings : Settings
+        By default ``Settings()``.
+    validation : Dataset, optional
+        Measured after every epoch, and what patience and schedule go by.
+    monitor : mapping of names to Datasets, optional
+        Other sets to measure after every epoch: ``{"training": training, "test": test}``.
+    rng : int, Generator or None
+        Seed of shuffling, dropout and expansion.
+    order, transform
+        As for `Network.sgd`.
+    progress : bool
+        Print a line after every epoch, and a bar while a terminal is watching.
+    after_epoch : callable (net, state), optional
+        Called after every epoch, to save or to draw. Setting ``state.history.ended`` ends training.
+    state : State, optional
+        Where to go on from, as given to `after_epoch`, with the network as it stood there: keep
+        both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams replace
+        ``rng``. Without it velocities start from 0.
+
+    Raises
+    ------
+    ValueError
+        If the data does not fit, or patience or schedule have no validation set to go by; if a
+        state has other settings, but for those of when to end (epochs, patience and halve_after),
+        or measured other sets.
+    DivergedError
+        If outputs are no longer finite; the network is back at the end of the last whole epoch.
+    """
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise TypeError(f"expected Settings(...), not {type(settings).__name__}")
+    if not isinstance(monitor, Mapping | None):
+        raise TypeError(
+            'monitor must be a mapping like {"test": test_set}, not ' + type(monitor).__name__
+        )
+    if settings.keeps_best and validation is None:
+        raise ValueError("patience and halve_after go by the validation accuracy: give validation")
+    if state is None:
+        state = State.start(settings, rng)
+        _rest(net)
+    history, first = state.history, len(state.history)
+    history.ended = _reason_to_end(state, settings)  # none at the start, nor in most that go on
+    sets = dict(monitor or {})
+    if validation is not None:
+        if "validation" in sets:
+            raise ValueError('monitor holds "validation" too: give it another name')
+        sets["validation"] = validation
+    for data in (training, *sets.values()):
+        check_dataset(data, net.n_in, net.n_out)
+    _check_goes_on(history, settings, list(sets))
+    history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
+    with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
+
+        def stop() -> bool:
+            bar.advance()
+            return interrupted.is_set()
+
+        epochs = net.sgd(
+            training,
+            0 if history.ended else max(0, settings.epochs - first),
+            settings.mini_batch_size,
+            lambda epoch: state.eta,
+            lmbda=settings.lmbda,
+            lmbda_l1=settings.lmbda_l1,
+            mu=settings.mu,
+            rng=state.streams,
+            order=order,
+            transform=transform,
+            stop=stop,
+        )
+        start, last = perf_counter(), [p.copy() for p in net.parameters]
+        try:
+            for _ in epochs:
+                row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
+                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+                    for name, data in sets.items():
+                        score = evaluate(net, data, settings.lmbda, settings.lmbda_l1)
+                        row |= {
+                            f"{name}_cost": score.cost,
+                            f"{name}_correct": score.correct,
+                            f"{name}_accuracy": score.accuracy,
+                        }
+                _check_finite(row, len(history))
+                history.append(row)
+                if validation is not None:
+                    _judge(net, state, settings)
+                bar.report(history)
+                if after_epoch is not None:
+                    after_epoch(net, state)
+                if history.ended:
+                    break
+                start, last = perf_counter(), [p.copy() for p in net.parameters]
+            else:
+                early = interrupted.is_set() and len(history) < settings.epochs
+                history.ended = history.ended or ("interrupted" if early else "all epochs done")
+        except DivergedError as error:
+            _restore(net, last)
+            _rest(net)  # velocities that are not finite would spoil every later step
+            history.ended = str(error)
+            raise
+    if settings.keeps_best and state.best_parameters:
+        _restore(net, state.best_parameters)
+    return history
+
+
+_MAY_CHANGE = ("epochs", "patience", "halve_after")
+
+
+def _check_goes_on(history: History, settings: Settings, sets: list[str]) -> None:
+    """Raise ValueError if a History was begun with other settings, or measures other sets."""
+    began = history.settings
+    differ = [
+        f"{key} {began[key]!r}, not {value!r}"
+        for key, value in asdict(settings).items()
+        if key in began and key not in _MAY_CHANGE and began[key] != value
+    ]
+    measured = [key.removesuffix("_cost") for key in history.epochs if key.endswith("_cost")]
+    if len(history) and set(measured) != set(sets):
+        differ.append(f"measured sets {sorted(measured)}, not {sorted(sets)}")
+    if differ:
+        raise ValueError(
+            f"the state began with {'; '.join(differ)}: go on with the same, or start without a "
+            "state"
+        )
+
+
+def _rest(net: Network) -> None:
+    for layer in net.layers:
+        if isinstance(layer, Learning):
+            layer.rest()
+
+
+def _judge(net: Network, state: State, settings: Settings) -> None:
+    """Compare an epoch with the best so far; lower eta or end training where it is time."""
+    history = state.history
+    correct = int(history["validation_correct"][-1])
+    if correct > state.best_correct:
+        state.best_correct, history.best_epoch = correct, len(history) - 1
+        state.best_parameters = tuple(p.copy() for p in net.parameters)
+        state.waited = state.waited_to_halve = 0
+        return
+    state.waited += 1
+    state.waited_to_halve += 1
+    history.ended = _reason_to_end(state, settings)
+    waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
+    if waited_enough and not history.ended:
+        state.eta /= 2
+        state.waited_to_halve = 0
+
+
+def _reason_to_end(state: State, settings: Settings) -> str:
+    """Return why patience or schedule end training where it stands; empty if they do not."""
+    if settings.patience is not None and state.waited >= settings.patience:
+        return f"no improvement in {state.waited} epochs"
+    waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
+    if waited_enough and state.eta / 2 < settings.eta / 128:
+        return "eta has reached 1/128 of its start"
+    return ""
+
+
+def _restore(net: Network, parameters: tuple[Array, ...] | list[Array]) -> None:
+    for p, saved in zip(net.parameters, parameters, strict=True):
+        p[...] = saved
+
+
+def _check_finite(row: Mapping[str, float], epoch: int) -> None:
+    for key, value in row.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"training diverged: the {key.replace('_', ' ')} after epoch {epoch} is {value}; "
+                f"try a smaller eta than {row['eta']:g}"
+            )
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C set an event, in the main thread, where Python handles it."""
+    interrupted = threading.Event()
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not in_main or before is not signal.default_int_handler:  # ignored, or the caller's own
+        yield interrupted
+        return
+
+    def note(signum: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,281 @@
+"""Shifts, affine and elastic distortions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+
+from nndl.data import (
+    Dataset,
+    ElasticDistortion,
+    RandomAffine,
+    RandomShift,
+    affine,
+    materialize,
+    shift,
+    shifted_fivefold,
+)
+from nndl.data.augment import _bilinear
+
+# A square of 3 x 3 with no symmetry, as a row.
+CORNER = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]])
+
+TRANSFORMS = [
+    RandomShift(),
+    RandomAffine(),
+    ElasticDistortion(),
+    ElasticDistortion(affine=RandomAffine()),
+]
+STILL = [
+    RandomShift(0),
+    RandomAffine(0, 0, 0, 0),
+    ElasticDistortion(alpha=0),
+    ElasticDistortion(alpha=0, affine=RandomAffine(0, 0, 0, 0)),
+]
+
+
+def blobs(k: int, dtype: type = np.float32) -> np.ndarray:
+    """Smooth spots of ink in the middle of k images, each another one."""
+    y, x = np.mgrid[:28, :28]
+    x0, y0 = np.random.default_rng(5).uniform(11, 16, (2, k, 1, 1))
+    return np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 10).reshape(k, 784).astype(dtype)
+
+
+def test_shift_by_hand():
+    up = [[4, 5, 6, 7, 8, 9, 0, 0, 0]]
+    down = [[0, 0, 0, 1, 2, 3, 4, 5, 6]]
+    left = [[2, 3, 0, 5, 6, 0, 8, 9, 0]]
+    right = [[0, 1, 2, 0, 4, 5, 0, 7, 8]]
+    for (dx, dy), want in {(0, -1): up, (0, 1): down, (-1, 0): left, (1, 0): right}.items():
+        np.testing.assert_array_equal(shift(CORNER, dx, dy), want)
+    np.testing.assert_array_equal(shift(CORNER, -2, 1), [[0, 0, 0, 3, 0, 0, 6, 0, 0]])
+    np.testing.assert_array_equal(shift(CORNER, 0, 3), np.zeros((1, 9)))
+    np.testing.assert_array_equal(shift(CORNER, -9, 0), np.zeros((1, 9)))
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_shift_there_and_back_loses_only_the_margin(dx, dy):
+    images = np.arange(2 * 49, dtype=np.uint8).reshape(2, 49)
+    back = shift(shift(images, dx, dy), -dx, -dy)
+    kept = images.copy().reshape(2, 7, 7)
+    kept[:, max(7 - dy, 0) :] = 0
+    kept[:, :, max(7 - dx, 0) :] = 0
+    np.testing.assert_array_equal(back, kept.reshape(2, 49))
+    assert back.dtype == np.uint8
+
+
+@pytest.mark.filterwarnings("ignore:float pixels")
+def test_fivefold_is_the_original_then_up_down_left_right():
+    data = Dataset(np.concatenate([CORNER, 10 * CORNER]), np.array([3, 8]), "squares")
+    fivefold = shifted_fivefold(data)
+    assert fivefold.labels.tolist() == [3, 8] * 5
+    assert fivefold.name == "squares, shifted fivefold"
+    assert fivefold.images[::2].tolist() == [
+        [1, 2, 3, 4, 5, 6, 7, 8, 9],
+        [4, 5, 6, 7, 8, 9, 0, 0, 0],
+        [0, 0, 0, 1, 2, 3, 4, 5, 6],
+        [2, 3, 0, 5, 6, 0, 8, 9, 0],
+        [0, 1, 2, 0, 4, 5, 0, 7, 8],
+    ]
+    np.testing.assert_array_equal(fivefold.images[1::2], 10 * fivefold.images[::2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_affine_by_hand(dtype):
+    image = CORNER.astype(dtype)
+    # A quarter turn with y downwards takes the x axis to the y axis: clockwise as one sees it.
+    np.testing.assert_array_equal(affine(image, [[0, -1], [1, 0]]), [[7, 4, 1, 8, 5, 2, 9, 6, 3]])
+    np.testing.assert_array_equal(affine(image, np.eye(2), (1, 0)), shift(image, 1, 0))
+    np.testing.assert_array_equal(affine(image, np.eye(2), (-1, 2)), shift(image, -1, 2))
+    half = affine(image, np.eye(2), (0.5, 0))
+    np.testing.assert_array_equal(half, [[0.5, 1.5, 2.5, 2, 4.5, 5.5, 3.5, 7.5, 8.5]])
+    # Twice as wide: the pixels one from the center are read half a pixel from it.
+    wide = affine(image, np.diag([2, 1]))
+    np.testing.assert_array_equal(wide, [[1.5, 2, 2.5, 4.5, 5, 5.5, 7.5, 8, 8.5]])
+    assert half.dtype == dtype
+
+
+def test_affine_takes_a_matrix_for_each_image():
+    images = np.concatenate([CORNER, CORNER])
+    turned = affine(images, [np.eye(2), -np.eye(2)], [(0, 0), (0, 1)])
+    np.testing.assert_array_equal(turned, [CORNER[0], [0, 0, 0, 9, 8, 7, 6, 5, 4]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bilinear_agrees_with_scipy(rng, dtype):
+    images = rng.random((6, 9, 9)).astype(dtype)
+    x, y = rng.uniform(-3, 11, (2, 6, 9, 9)).astype(dtype)
+    index = np.broadcast_to(np.arange(6.0)[:, None, None], x.shape)
+    want = map_coordinates(images, [index, y, x], order=1, mode="grid-constant")
+    tolerance = 1e-14 if dtype is np.float64 else 3e-6
+    np.testing.assert_allclose(_bilinear(images, x, y), want.reshape(6, 81), atol=tolerance)
+
+
+@pytest.mark.parametrize("transform", STILL, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nothing_to_do_gives_the_same_pixels(transform, dtype, rng):
+    images = rng.random((7, 784)).astype(dtype)
+    np.testing.assert_array_equal(transform(images, rng), images)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_transform_is_a_pure_function_of_images_and_seed(transform, dtype):
+    images = blobs(30, dtype)
+    before = images.copy()
+    first, again, other = (transform(images, np.random.default_rng(s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(first, again)
+    assert first.dtype == dtype
+    assert first.shape == images.shape
+    # Every image moves, except that one of nine shifts is none.
+    assert (first != other).any(axis=1).mean() > 0.6
+    assert first.min() >= 0
+    assert first.max() <= images.max()
+    # Ink is moved, neither made nor lost, but for scale and the stretch of the field.
+    assert np.isclose(first.sum(), images.sum(), rtol=0.1)
+    one = transform(images[:1], np.random.default_rng(1))
+    assert one.shape == (1, 784)
+    assert transform(images[:0], np.random.default_rng(1)).shape == (0, 784)
+
+
+def test_images_of_a_chunk_are_moved_apart(rng):
+    images = np.repeat(blobs(1), 20, axis=0)
+    for transform in TRANSFORMS:
+        distinct = np.unique(transform(images, rng), axis=0)
+        assert len(distinct) > (5 if transform == RandomShift() else 19)
+
+
+def test_random_shift_takes_every_move_and_no_other(rng):
+    moved = RandomShift(1)(np.repeat(CORNER, 2000, axis=0), rng)
+    wanted = [shift(CORNER, dx, dy)[0] for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+    got, counts = np.unique(moved, axis=0, return_counts=True)
+    np.testing.assert_array_equal(got, np.unique(wanted, axis=0))
+    assert counts.min() > 2000 / 9 * 0.7
+
+
+def test_random_affine_draws_within_its_parameters(rng):
+    matrices, translations = RandomAffine(20, 0, 0, 1.5).draw(4000, rng)
+    angle = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    assert 19.5 < angle.max() <= 20
+    assert -20 <= angle.min() < -19.5
+    np.testing.assert_allclose(np.linalg.det(matrices), 1)
+    assert 1.45 < translations.max() <= 1.5
+    assert abs(translations.mean()) < 0.1
+    scales, _ = RandomAffine(0, 0, 0.2, 0).draw(4000, rng)
+    assert np.all(scales[:, [0, 1], [1, 0]] == 0)
+    assert 0.8 <= scales[:, 0, 0].min() < 0.81
+    assert 1.19 < scales[:, 1, 1].max() <= 1.2
+    skews, _ = RandomAffine(0, 0.3, 0, 0).draw(4000, rng)
+    assert np.all(skews[:, 1] == (0, 1))
+    assert np.abs(skews[:, 0, 1]).max() <= 0.3
+    every, _ = RandomAffine(30, 0.3, 0.2, 0).draw(5, np.random.default_rng(3))
+    amounts = np.random.default_rng(3).uniform(-1, 1, (6, 5))
+    for matrix, (turn, skew, width, height, _, _) in zip(every, amounts.T, strict=True):
+        c, s = np.cos(np.radians(30 * turn)), np.sin(np.radians(30 * turn))
+        scale = np.diag([1 + 0.2 * width, 1 + 0.2 * height])
+        want = np.array([[c, -s], [s, c]]) @ [[1, -0.3 * skew], [0, 1]] @ scale
+        np.testing.assert_allclose(matrix, want)
+
+
+def field_of(transform: ElasticDistortion, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Displacements (2, k, 40, 40) of the inner pixels: those of images that hold x and y."""
+    y, x = np.mgrid[:40, :40].astype(float)
+    seed = int(rng.integers(1000))
+    return np.stack(
+        [
+            transform(
+                np.repeat(ramp.reshape(1, -1), k, axis=0), np.random.default_rng(seed)
+            ).reshape(k, 40, 40)[:, 8:-8, 8:-8]
+            - ramp[8:-8, 8:-8]
+            for ramp in (x, y)
+        ]
+    )
+
+
+def test_elastic_field_has_the_strength_and_smoothness_it_says(rng):
+    # Inside, a ramp shows the displacement itself, bilinear interpolation being exact on it.
+    weak, strong = (field_of(ElasticDistortion(sigma=3, alpha=a), 50, rng) for a in (40, 80))
+    # The root mean square is alpha / side; the margin, left out here, moves a little less.
+    for field, alpha in ((weak, 40), (strong, 80)):
+        assert alpha / 40 < np.sqrt((field**2).sum(axis=0).mean()) < 1.2 * alpha / 40
+    assert abs(weak.mean()) < 0.1
+    # White noise under a Gaussian of sigma has correlation exp(-d^2 / (4 sigma^2)).
+    for d in (1, 3, 6):
+        correlation = (weak[..., d:] * weak[..., :-d]).mean() / (weak**2).mean()
+        assert correlation == pytest.approx(np.exp(-(d**2) / 36), abs=0.12)
+
+
+def test_elastic_with_affine_is_both_in_one_interpolation():
+    # A ramp is turned exactly inside, and a field of nothing adds nothing.
+    images, turn = blobs(8, np.float64), RandomAffine(20, 0.1, 0.1, 1)
+    still = ElasticDistortion(alpha=0, affine=turn)
+    rng = np.random.default_rng(4)
+    rng.random((8, 2, 28, 28))
+    np.testing.assert_array_equal(
+        still(images, np.random.default_rng(4)), affine(images, *turn.draw(8, rng))
+    )
+
+
+def test_materialize_keeps_the_original_first(rng):
+    data = Dataset(blobs(700), np.arange(700) % 10, "blobs")
+    expanded = materialize(data, RandomShift(), 3, 7)
+    assert len(expanded) == 2100
+    assert expanded.name == "blobs, expanded 3-fold"
+    np.testing.assert_array_equal(expanded.images[:700], data.images)
+    np.testing.assert_array_equal(expanded.labels, np.tile(data.labels, 3))
+    # Each copy is its own image moved: some shift of at most one pixel brings it back.
+    moves = [shift(data.images, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+    for copy in (expanded.images[700:1400], expanded.images[1400:]):
+        assert np.any([(copy == move).all(axis=1) for move in moves], axis=0).all()
+    assert (expanded.images[700:1400] != expanded.images[1400:]).any(axis=1).mean() > 0.6
+    again = materialize(data, RandomShift(), 3, np.random.default_rng(7))
+    np.testing.assert_array_equal(expanded.images, again.images)
+    assert len(materialize(data, RandomShift(), 1, rng)) == 700
+
+
+@pytest.mark.filterwarnings("ignore:float pixels")
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: RandomShift(-1), "pixels must be a whole number"),
+        (lambda: RandomShift(0.5), "pixels must be a whole number"),
+        (lambda: RandomAffine(rotation=-1), "rotation must be a finite number"),
+        (lambda: RandomAffine(skew=float("nan")), "skew must be a finite number"),
+        (lambda: RandomAffine(translation=float("inf")), "translation must be a finite number"),
+        (lambda: RandomAffine(scale=1), "scale must be less than 1"),
+        (lambda: ElasticDistortion(sigma=0), "sigma must be positive"),
+        (lambda: ElasticDistortion(alpha=-34), "alpha must be a finite number"),
+        (lambda: shift(np.zeros((2, 783)), 1, 0), r"rows of square images.*\(2, 783\)"),
+        (lambda: shift(np.zeros(784), 1, 0), r"rows of square images.*\(784,\)"),
+        (lambda: affine(np.zeros((2, 784), np.uint8), np.eye(2)), "float32 or float64.*uint8"),
+        (lambda: materialize(Dataset(CORNER, np.array([1])), RandomShift(), 0, 1), "times must be"),
+    ],
+)
+def test_errors(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_transforms_are_frozen_and_say_what_they_are():
+    assert str(RandomAffine(rotation=5)) == (
+        "RandomAffine(rotation=5, skew=0.1, scale=0.15, translation=1.0)"
+    )
+    assert RandomShift() == RandomShift(1)
+    with pytest.raises(AttributeError):
+        RandomShift().pixels = 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda images, rng: images[:, :1], lambda images, rng: images[:1]]
+)
+def test_a_transform_that_returns_another_shape_is_refused(wrong):
+    data = Dataset(blobs(4), np.arange(4), "blobs")
+    with pytest.raises(
+        ValueError, match=r"transform must return images .*\(4, 784\), but returned"
+    ):
+        materialize(data, wrong, 2, 0)

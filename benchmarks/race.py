@@ -42,7 +42,8 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, load_mnist
 from nndl.files import write_text
 from nndl.initializers import large
-from nndl.network import Network, dense_layers
+from nndl.network import Network
+from nndl.sizes import dense_layers
 from nndl.training.environment import environment
 from nndl.training.metrics import evaluate
 

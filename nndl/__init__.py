@@ -5,10 +5,11 @@ from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, load_folder, load_mnist, synthetic_digits
 from nndl.gradient_check import gradient_check
-from nndl.layers import Dropout
-from nndl.network import Dense, DivergedError, Network
+from nndl.layers import Dense, Dropout
+from nndl.network import Network
 from nndl.training import History, Settings, train
 from nndl.training.metrics import accuracy, confusion_matrix, evaluate
+from nndl.validation import DivergedError
 
 __version__ = "0.1.0"
 

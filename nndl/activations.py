@@ -41,10 +41,17 @@ class Activation:
         """Return sigma'(z) computed from the output a = sigma(z), shape (n, m)."""
         raise NotImplementedError
 
-    def error(self, nabla_a: Array, a: Array) -> Array:
+    def delta(self, nabla_a: Array, a: Array) -> Array:
         """Turn dC/da into delta = dC/dz, in place: the Hadamard product of BP1 and BP2."""
         nabla_a *= self.prime(a)
         return nabla_a
+
+    def probabilities(self, z: Array) -> Array:
+        """Return the outputs as probabilities that add to 1, shape (n, m), or raise ValueError."""
+        raise ValueError(
+            f"{self.name} outputs are not probabilities: use predict for labels, or feedforward "
+            "for the outputs themselves"
+        )
 
     def __init_subclass__(cls) -> None:
         cls.name = vars(cls).get("name", cls.__name__.lower())
@@ -72,11 +79,14 @@ class Sigmoid(Activation):
         prime *= a
         return prime
 
-    def error(self, nabla_a: Array, a: Array) -> Array:
-        prime = _ONE.get(a.dtype.char, 1) - a  # as above, without the time of another call
+    def delta(self, nabla_a: Array, a: Array) -> Array:
+        prime = _ONE.get(a.dtype.char, 1) - a  # as in `prime`, without the time of a call
         prime *= a
         nabla_a *= prime
         return nabla_a
+
+    def probabilities(self, z: Array) -> Array:
+        return softmax(-np.logaddexp(0, -z))  # a / sum a, also where every a rounds to 0
 
 
 class Tanh(Activation):
@@ -133,7 +143,7 @@ class Identity(Activation):
     def prime(self, a: Array) -> Array:
         return np.ones_like(a)
 
-    def error(self, nabla_a: Array, a: Array) -> Array:
+    def delta(self, nabla_a: Array, a: Array) -> Array:
         return nabla_a
 
 
@@ -141,7 +151,7 @@ class Softmax(Activation):
     """exp(z_j) / sum_k exp(z_k) over the neurons of a layer, equation (78).
 
     Every output depends on every input, so the derivative of one example is the matrix
-    da_j/dz_k = a_j (1[j = k] - a_k): there is no `prime`, and `error` multiplies by the matrix.
+    da_j/dz_k = a_j (1[j = k] - a_k): there is no `prime`, and `delta` multiplies by the matrix.
     """
 
     name = "softmax"
@@ -153,11 +163,14 @@ class Softmax(Activation):
         return out
 
     def prime(self, a: Array) -> Array:
-        raise TypeError("the derivative of softmax is a matrix, not a vector: use softmax.error")
+        raise TypeError("the derivative of softmax is a matrix, not a vector: use softmax.delta")
 
-    def error(self, nabla_a: Array, a: Array) -> Array:
+    def delta(self, nabla_a: Array, a: Array) -> Array:
         nabla_a -= (nabla_a * a).sum(axis=0)
         return np.multiply(nabla_a, a, out=nabla_a)
+
+    def probabilities(self, z: Array) -> Array:
+        return self(z)
 
 
 sigmoid = Sigmoid()

@@ -26,13 +26,14 @@ def mini_batches(
     n_out: int,
     dtype: np.dtype[Any],
     prepare: Callable[[Array], Array] | None = None,
+    done: int = 0,
 ) -> Iterator[list[tuple[Array, Array]]]:
     """Yield chunks of mini-batches (x, y), all of a chunk of one size.
 
     x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot. Both are views of
     buffers that the next chunk overwrites. Where ``size`` does not divide the number of images,
-    the last mini-batch is smaller, and a chunk of its own. ``prepare`` is given the rows of a
-    chunk, (k, n_in), before they are cut up.
+    the last mini-batch is smaller, and a chunk of its own. ``prepare`` gets the rows of a chunk,
+    (k, n_in), before they are split up. The first ``done`` images of the order are left out.
     """
     images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
     order = np.asarray(order)
@@ -53,8 +54,8 @@ def mini_batches(
     y = np.empty((len(raw), n_out), dtype)
 
     whole = n - n % size
-    bounds = [(start, min(start + chunk, whole)) for start in range(0, whole, chunk)]
-    if whole < n:
+    bounds = [(start, min(start + chunk, whole)) for start in range(done, whole, chunk)]
+    if max(whole, done) < n:
         bounds.append((whole, n))
     views: list[tuple[Array, Array]] = []
     for start, end in bounds:

@@ -15,16 +15,18 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
-from nndl.blas import add_bias, columns, product, transposed_product
+from nndl.blas import columns, gemm_of
 from nndl.initializers import Initializer, default
-from nndl.layers import Learning, Step, check_kinds
+from nndl.layers import Layer
+from nndl.step import Step, Weights
+from nndl.validation import check, check_functions
 
 __all__ = ["Conv", "MaxPool"]
 
 BLOCK = 50  # pictures that `feedforward` answers at a time: their patches fit into the cache
 
 
-class Conv(Learning):
+class Conv(Weights, Layer):
     """A convolution of square filters, stride 1, without padding; then pooling, if asked for.
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
@@ -58,7 +60,7 @@ class Conv(Learning):
         built, if the pictures are smaller than a filter, or pools do not tile what comes out.
     """
 
-    working = ("buffers", "a", "delta", "delta_z")
+    buffers = ("work", "a", "delta_from", "delta_z")
 
     def __init__(
         self,
@@ -68,9 +70,8 @@ class Conv(Learning):
         pool: int = 1,
         init: Initializer = default,
     ) -> None:
-        for name, value in (("maps", maps), ("size", size), ("pool", pool)):
-            _check_whole(name, value)
-        check_kinds(activation, init)
+        check(maps=maps, size=size, pool=pool)
+        check_functions(activation, init)
         if activation is softmax:
             raise ValueError(
                 "softmax is for the last layer, which is Dense: use another activation"
@@ -96,7 +97,7 @@ class Conv(Learning):
         return (self.maps, *self.shape_out[:2])
 
     def allocate(self, m: int) -> None:
-        self.buffers = _Buffers(self, m)
+        self.work = _Buffers(self, m)
 
     @property
     def filters(self) -> Array:
@@ -104,69 +105,69 @@ class Conv(Learning):
         size = self.size
         return self.w.reshape(self.maps, size, size, -1).transpose(0, 3, 1, 2)
 
-    def feedforward(self, a: Array) -> Array:
-        m = a.shape[1]
-        answers = columns(prod(self.shape_out), m, self.w.dtype)
-        buffers = _Buffers(self, min(m, BLOCK))
+    def feedforward(self, x: Array) -> Array:
+        m = x.shape[1]
+        outputs = columns(prod(self.shape_out), m, self.w.dtype)
+        work = _Buffers(self, min(m, BLOCK))
         for i in range(0, m, BLOCK):
-            block = a[:, i : i + BLOCK]
-            if block.shape[1] != buffers.m:
-                buffers = _Buffers(self, block.shape[1])
-            answers[:, i : i + BLOCK] = self._answer(block, buffers)
-        return answers
+            block = x[:, i : i + BLOCK]
+            if block.shape[1] != work.m:
+                work = _Buffers(self, block.shape[1])
+            outputs[:, i : i + BLOCK] = self._outputs(block, work)
+        return outputs
 
-    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        if a.shape[1] != self.buffers.m:
-            self.allocate(a.shape[1])
-        self.delta: Array | None = None
-        self.a = self._answer(a, self.buffers)
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        if x.shape[1] != self.work.m:
+            self.allocate(x.shape[1])
+        self.delta_from: Array | None = None
+        self.a = self._outputs(x, self.work)
         return self.a
 
-    def _answer(self, a: Array, buffers: _Buffers) -> Array:
-        m = buffers.m
-        _cut(a.T.reshape(m, *self.shape_in), self.size, buffers.patches)
-        product(self.w, buffers.patches, buffers.z)  # (25) without b, a column for each patch
-        largest, buffers.later = _pool(buffers.z.T.reshape(m, *self.shape_z), self.pool)
+    def _outputs(self, x: Array, work: _Buffers) -> Array:
+        m = work.m
+        _cut(x.T.reshape(m, *self.shape_in), self.size, work.patches)
+        _product(self.w, work.patches, work.z)  #  z = w @ x for each patch                 (25)
+        largest, work.later = _pool(work.z.T.reshape(m, *self.shape_z), self.pool)
         z = largest.reshape(-1, self.maps).T
-        add_bias(z, self.b, buffers.ones)
+        _add_bias(z, self.b, work.ones)  #                    + b                           (25)
         return self.activation(z, z).T.reshape(m, -1).T
 
-    def error(self, nabla_a: Array) -> Array:
-        return self.activation.error(nabla_a, self.a)  # BP2: (w.T @ delta) * sigma_prime(z)
+    def delta(self, nabla_a: Array) -> Array:
+        return self.activation.delta(nabla_a, self.a)  # nabla_a * sigma'(z)               BP2
 
-    def propagate(self, delta: Array) -> Array:
+    def backward(self, delta: Array) -> Array:
         delta_z, _ = self._spread(delta)
         height, width, c = self.shape_in
         rows, across, _ = self.shape_z
-        pictures = np.zeros((self.buffers.m, height, width, c), delta.dtype)
+        pictures = np.zeros((self.work.m, height, width, c), delta.dtype)
         part = columns(c, delta_z.shape[1], delta.dtype)
         pixels = part.T.reshape(-1, rows, across, c)
         # One pixel of the patches at a time: patches overlap, so they cannot be written at once.
         for k, (i, j) in enumerate(np.ndindex(self.size, self.size)):
             w = self.w[:, k * c : (k + 1) * c]
-            transposed_product(w, delta_z, part)  # w.T @ delta
+            _transposed_product(w, delta_z, part)  #  w.T @ delta for each patch    BP2
             pictures[:, i : i + rows, j : j + across] += pixels
         return pictures.reshape(-1, height * width * c).T
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         delta_z, delta_b = self._spread(delta)
-        nabla_b: Array = delta_b.sum(axis=1, keepdims=True)  # BP3
-        nabla_w: Array = delta_z @ self.buffers.patches.T  # BP4
+        nabla_b: Array = delta_b.sum(axis=1, keepdims=True)  #   dC/db = delta           BP3
+        nabla_w: Array = delta_z @ self.work.patches.T  #        dC/dw = delta @ x.T        BP4
         return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
         delta_z, delta_b = self._spread(delta)
-        self.descend(delta_z, self.buffers.patches, delta_b, self.buffers.ones, step)
+        self.move(delta_z, self.work.patches, delta_b, self.work.ones, step)
 
     def _spread(self, delta: Array) -> tuple[Array, Array]:
         """Return delta patch by patch, (maps, m x patches), before the pooling and after it.
 
         An output that was not the largest of its pool had no influence: its error is 0.
         """
-        delta_b = delta.T.reshape(self.buffers.m, *self.shape_out)
-        if self.delta is not delta:  # propagate and update both ask for the same
-            spread = _unpool(delta_b, self.buffers.later, self.pool)
-            self.delta, self.delta_z = delta, spread.reshape(-1, self.maps).T
+        delta_b = delta.T.reshape(self.work.m, *self.shape_out)
+        if self.delta_from is not delta:  # backward and update ask for the same
+            spread = _unpool(delta_b, self.work.later, self.pool)
+            self.delta_from, self.delta_z = delta, spread.reshape(-1, self.maps).T
         return self.delta_z, delta_b.reshape(-1, self.maps).T
 
     @property
@@ -191,7 +192,7 @@ class _Buffers:
         self.later: Later = ([], [])
 
 
-class MaxPool:
+class MaxPool(Layer):
     """The largest of each size x size neurons of a map; pools do not overlap.
 
     Where several are equally large, the leftmost, and of these the uppermost, takes all of the
@@ -208,11 +209,8 @@ class MaxPool:
         If size is not whole and positive; when the network is built, if it does not divide.
     """
 
-    w: Array | None = None
-    b: Array | None = None
-
     def __init__(self, size: int = 2) -> None:
-        _check_whole("size", size)
+        check(size=size)
         self.size = int(size)
 
     def build(
@@ -223,37 +221,46 @@ class MaxPool:
         self.shape_in = (height, width, c)
         return (c, *self.shape_out[:2])
 
-    def feedforward(self, a: Array) -> Array:
-        return self._answer(a)[0]
+    def feedforward(self, x: Array) -> Array:
+        return self._outputs(x)[0]
 
-    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        answer, self.later = self._answer(a)
-        return answer
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        outputs, self.later = self._outputs(x)
+        return outputs
 
-    def _answer(self, a: Array) -> tuple[Array, Later]:
-        m = a.shape[1]
-        largest, later = _pool(a.T.reshape(m, *self.shape_in), self.size)
+    def _outputs(self, x: Array) -> tuple[Array, Later]:
+        m = x.shape[1]
+        largest, later = _pool(x.T.reshape(m, *self.shape_in), self.size)
         return largest.reshape(m, -1).T, later
 
-    def error(self, nabla_a: Array) -> Array:
-        return nabla_a
-
-    def propagate(self, delta: Array) -> Array:
+    def backward(self, delta: Array) -> Array:
         m = delta.shape[1]
         spread = _unpool(delta.T.reshape(m, *self.shape_out), self.later, self.size)
         return spread.reshape(m, -1).T
-
-    def gradient(self, delta: Array) -> tuple[Array, Array]:
-        raise TypeError("pooling has no parameters")
-
-    def update(self, delta: Array, step: Step) -> None:
-        pass
 
     def __repr__(self) -> str:
         return f"MaxPool({self.size})"
 
 
 # On pictures, (m, height, width, maps).
+
+
+def _product(w: Array, x: Array, out: Array) -> Array:
+    """Compute w @ x, shape (n_out, m), into ``out`` (from `columns`) and return it."""
+    gemm_of(out)(1.0, w.T, x, 0.0, out, 1, 0, 1)
+    return out
+
+
+def _transposed_product(w: Array, delta: Array, out: Array) -> Array:
+    """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
+    gemm_of(out)(1.0, w.T, delta, 0.0, out, 0, 0, 1)
+    return out
+
+
+def _add_bias(z: Array, b: Array, ones: Array) -> None:
+    """Compute z <- z + b in place, for z (n_out, m) with contiguous columns and ones (1, m)."""
+    gemm_of(z)(1.0, b, ones, 1.0, z, 0, 0, 1)
+
 
 Later = tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]
 """For rows, then columns: where the second, third, ... of a pool is larger than those before."""
@@ -307,12 +314,7 @@ def _hand_back(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array])
     parts[0][...] = delta
 
 
-# At the door.
-
-
-def _check_whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more, not {value!r}")
+# Validation.
 
 
 def _check_pictures(layer: object, shape: tuple[int, ...]) -> tuple[int, ...]:

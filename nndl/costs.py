@@ -24,13 +24,7 @@ class Cost:
     accepts: ClassVar[tuple[Activation, ...]] = ()  # only these; if there are none, all
 
     def check(self, activation: Activation) -> None:
-        """Refuse an output activation for which this cost has no gradient.
-
-        Raises
-        ------
-        ValueError
-            If it is not one that the cost accepts, as the logarithm needs outputs between 0 and 1.
-        """
+        """Raise ValueError for an output activation for which this cost has no gradient."""
         if self.accepts and activation not in self.accepts:
             raise ValueError(
                 f"the {self.name} cost has a gradient only with "
@@ -68,7 +62,7 @@ class Quadratic(Cost):
         return value
 
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
-        return activation.error(a - y, a)  # BP1: nabla_a C (x) sigma'(z)
+        return activation.delta(a - y, a)  # BP1: nabla_a * sigma'(z)
 
 
 class CrossEntropy(Cost):

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nndl._typing import Array
-from nndl.blas import one_thread
 from nndl.network import Network
 from nndl.rng import generator
+from nndl.threads import one_thread
 from nndl.validation import as_columns, as_targets
 
 __all__ = ["gradient_check"]

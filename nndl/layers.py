@@ -1,229 +1,148 @@
-"""Layers: the contract that each keeps, the step that each takes, and dropout.
+"""Layers: what a network asks of each, the dense layer, and dropout.
 
 Between layers everything is a matrix of columns, shape (n, m): n numbers for each of the m examples
-of a mini-batch. A layer that thinks in pictures reshapes inside.
+of a mini-batch. `delta` is always dC/dz of a layer, `nabla_a` always dC/da.
 """
 
 from __future__ import annotations
 
-from math import inf
-from numbers import Real
-from typing import Any, ClassVar, Protocol, cast
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nndl._typing import Array
-from nndl.activations import Activation
-from nndl.blas import descend
-from nndl.initializers import Initializer
-from nndl.validation import Parameters
+from nndl.activations import Activation, sigmoid
+from nndl.blas import affine, columns, transposed
+from nndl.initializers import Initializer, default
+from nndl.step import Step, Weights, plain_step
+from nndl.validation import check, check_functions
 
-__all__ = ["Dropout", "Layer", "Learning", "Step", "check_kinds"]
+__all__ = ["Dense", "Dropout", "Layer"]
 
-
-class Step:
-    """The numbers of one step of gradient descent with m of n examples.
-
-    Raises
-    ------
-    ValueError
-        If eta is not positive and finite, lmbda or lmbda_l1 is negative or not finite, or mu is
-        outside [0, 1): beyond 1 the velocity grows without end, below 0 it turns back.
-    """
-
-    __slots__ = ("alpha", "beta", "decay", "l1", "mu", "plain")
-
-    def __init__(
-        self,
-        m: int,
-        n: int,
-        eta: float,
-        lmbda: float = 0.0,
-        lmbda_l1: float = 0.0,
-        mu: float = 0.0,
-    ) -> None:
-        for name, count in (("m", m), ("n", n)):
-            if not isinstance(cast("object", count), Real):
-                raise TypeError(f"{name} must be a whole number, not {count!r}")
-        if m < 1:
-            raise ValueError(f"a mini-batch needs 1 example or more, not {m!r}")
-        if n < 1:
-            raise ValueError(f"n must be the size of the training set, 1 or more, not {n!r}")
-        for name, value in (("eta", eta), ("lmbda", lmbda), ("lmbda_l1", lmbda_l1), ("mu", mu)):
-            if not isinstance(cast("object", value), Real):
-                raise TypeError(f"{name} must be a number, not {value!r}")
-        if not 0 < eta < inf:
-            raise ValueError(f"the learning rate eta must be positive and finite, not {eta!r}")
-        for name, value in (("lmbda", lmbda), ("lmbda_l1", lmbda_l1)):
-            if not 0 <= value < inf:
-                raise ValueError(f"{name} must be 0 or more and finite, not {value!r}")
-        if not 0 <= mu < 1:
-            raise ValueError(f"the momentum coefficient mu must be in [0, 1), not {mu!r}")
-        self.alpha = -eta / m
-        self.decay = eta * lmbda / n
-        self.l1 = eta * lmbda_l1 / n
-        self.mu = mu
-        self.beta = 1 - self.decay
-        self.plain = not (mu or lmbda_l1)
+Shape = tuple[int, ...]
 
 
 class Layer(Protocol):
-    """What a network asks of a layer.
+    """What a network asks of a layer; here of one without parameters and without activation."""
 
-    A layer with parameters has weights `w` and biases `b`; one without has None for both.
-    """
+    w: Any = None  # weights, (n_out, n_in)
+    b: Any = None  # biases, (n_out, 1)
 
-    @property
-    def w(self) -> Array | None:
-        """Weights, (n_out, n_in)."""
-
-    @property
-    def b(self) -> Array | None:
-        """Biases, (n_out, 1)."""
-
-    def build(
-        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
-    ) -> tuple[int, ...]:
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
         """Draw the parameters for inputs of a given shape; return the shape of the outputs."""
+        return shape
 
-    def feedforward(self, a: Array) -> Array:
-        """Return the outputs, (n_out, m), for inputs a, (n_in, m). Pure: nothing is remembered."""
+    def feedforward(self, x: Array) -> Array:
+        """Return the outputs, (n_out, m), for inputs x, (n_in, m), and remember nothing."""
 
-    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        """Return the outputs and remember, in buffers of the layer, what the way back needs."""
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        """Return the outputs, and keep in the layer's buffers what the backward pass needs."""
 
-    def error(self, nabla_a: Array) -> Array:
-        """Turn dC/da of the remembered outputs into delta = dC/dz; may reuse the array."""
+    def backward(self, delta: Array) -> Array:
+        """Return nabla_a of the layer below, (n_in, m), in a buffer of this layer."""
 
-    def propagate(self, delta: Array) -> Array:
-        """Return dC/da of the remembered inputs, in a buffer of the layer."""
+    def delta(self, nabla_a: Array) -> Array:
+        """Turn nabla_a of this layer's outputs into its delta; may reuse the array."""
+        return nabla_a
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         """Return (nabla_b, nabla_w), summed over the mini-batch."""
+        raise TypeError(f"{self} has no parameters")
 
     def update(self, delta: Array, step: Step) -> None:
         """Take a step of gradient descent, in place."""
+        return None
 
 
-class Learning:
-    """Weights and biases, and how they move."""
+class Dense(Weights, Layer):
+    """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
 
-    w = Parameters()
-    b = Parameters()
-    v_w: Array | None  # velocities, from the first step with momentum on
-    v_b: Array | None
-    working: ClassVar[tuple[str, ...]]  # what `allocate` makes and steps fill
+    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed", "plain_step")
+
+    def __init__(
+        self, n_out: int, activation: Activation = sigmoid, init: Initializer = default
+    ) -> None:
+        check(n_out=n_out)
+        check_functions(activation, init)
+        self.n_out, self.activation, self.init = int(n_out), activation, init
+
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
+        self.draw(self.init, (self.n_out, prod(shape)), rng, dtype)
+        self.allocate(0)
+        return (self.n_out,)
 
     def allocate(self, m: int) -> None:
-        """Make the arrays that a mini-batch of m examples is worked out in."""
-        raise NotImplementedError
+        (n_out, n_in), dtype = self.w.shape, self.w.dtype
+        self.m, self.ones = m, np.ones((1, m), dtype)
+        self.z, self.a, self.nabla_x = (columns(n, m, dtype) for n in (n_out, n_out, n_in))
+        self.affine, self.transposed = affine(self.w, self.b, m), transposed(self.w, m)
+        self.plain_step = plain_step(self.w, self.b, m)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy needs no working arrays: after a large mini-batch they outweigh the weights.
-        return {k: v for k, v in vars(self).items() if k not in self.working}
+    def weighted_input(self, x: Array) -> Array:
+        """Return z, (n_out, m), for inputs x, (n_in, m), and remember nothing."""
+        z: Array = self.w @ x + self.b  #                          z = w @ x + b            (25)
+        return z
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if "w" in state:
-            self.allocate(0)
+    def feedforward(self, x: Array) -> Array:
+        return self.activation(self.weighted_input(x))
 
-    @property
-    def shapes(self) -> str:
-        """What goes in and what comes out, in words: "1x28x28 -> 20x12x12"."""
-        raise NotImplementedError
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        if x.shape[1] != self.m:
+            self.allocate(x.shape[1])
+        self.x = x
+        self.affine(x, self.z)  #                                  z = w @ x + b            (25)
+        self.a = self.activation(self.z, self.a)  #                a = sigma(z)             (25)
+        return self.a
 
-    def __repr__(self) -> str:
-        if "w" not in vars(self):  # no network has built it
-            return str(self)
-        return f"{self}: {self.shapes}, {self.w.size + self.b.size:,} parameters"
+    def backward(self, delta: Array) -> Array:
+        return self.transposed(delta, self.nabla_x)  #             w.T @ delta              BP2
 
-    def draw(
-        self,
-        init: Initializer,
-        shape: tuple[int, int],
-        rng: np.random.Generator,
-        dtype: DTypeLike,
-        fan: tuple[int, int] | None = None,
-    ) -> None:
-        """Start from weights of the given shape; see `Initializer.draw`."""
-        w, b = init.draw(shape, rng, dtype, fan)
-        if np.shape(w) != shape or np.shape(b) != (shape[0], 1):
-            raise ValueError(
-                f"{init!r} must draw weights of shape {shape} and biases of shape {(shape[0], 1)}, "
-                f"but drew {np.shape(w)} and {np.shape(b)}"
-            )
-        vars(self).update(w=np.ascontiguousarray(w, dtype), b=np.ascontiguousarray(b, dtype))
-        self.rest()
-
-    def rest(self) -> None:
-        """Let the velocities start from 0."""
-        self.v_w = self.v_b = None
-
-    def descend(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
-        """Move the weights by BP4 for delta and inputs x, the biases by BP3 for delta_b."""
-        alpha, mu = step.alpha, step.mu
-        w, b = self.w, self.b
-        if mu and self.v_w is None:
-            self.v_w, self.v_b = np.zeros_like(w), np.zeros_like(b)
-        descend(b, self.v_b, delta_b, ones, alpha, mu)
-        descend(w, self.v_w, delta, x, alpha, mu, step.decay, step.l1)
-
-
-class Dropout:
-    """Silence each input with probability p, a fresh draw for each example of each mini-batch.
-
-    As in the book (chapter 3, "Dropout"), the survivors are not scaled up in training; instead
-    everything is multiplied by 1 - p when the whole network answers.
-
-    Parameters
-    ----------
-    p : float
-        Probability in [0, 1).
-    """
-
-    w: Array | None = None
-    b: Array | None = None
-
-    def __init__(self, p: float = 0.5) -> None:
-        if not isinstance(cast("object", p), Real) or not 0 <= p < 1:
-            raise ValueError(f"the probability of dropping a neuron must be in [0, 1), not {p!r}")
-        self.p = float(p)
-
-    def build(
-        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
-    ) -> tuple[int, ...]:
-        return shape
-
-    def feedforward(self, a: Array) -> Array:
-        return (1 - self.p) * a
-
-    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        if rng is None:
-            self.kept: Array | NDArray[np.bool_] = np.full((1, 1), 1 - self.p, a.dtype)
-        else:
-            self.kept = (rng.random(a.shape[::-1], np.float32) >= self.p).T
-        return a * self.kept
-
-    def error(self, nabla_a: Array) -> Array:
-        return nabla_a
-
-    def propagate(self, delta: Array) -> Array:
-        return delta * self.kept
+    def delta(self, nabla_a: Array) -> Array:
+        return self.activation.delta(nabla_a, self.a)  #           nabla_a * sigma'(z)      BP2
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
-        raise TypeError("dropout has no parameters")
+        nabla_b: Array = delta.sum(axis=1, keepdims=True)  #       dC/db = delta            BP3
+        nabla_w: Array = delta @ self.x.T  #                       dC/dw = delta @ x.T      BP4
+        return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
-        pass
+        if step.plain and self.v_w is None:  #                     w += alpha delta @ x.T   BP4
+            self.plain_step(delta, self.x, step.alpha, step.beta)  # b += alpha delta       BP3
+        else:
+            self.move(delta, self.x, delta, self.ones, step)
+
+    def __str__(self) -> str:
+        return f"Dense({self.n_out}, {self.activation})"
+
+
+class Dropout(Layer):
+    """Drop each input with probability p, drawn anew for each example of each mini-batch.
+
+    As in the book (chapter 3, "Dropout"), inputs that stay are not scaled up in training; instead
+    all are multiplied by 1 - p at inference.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        check(p=p)
+        self.p = float(p)
+
+    def feedforward(self, x: Array) -> Array:
+        scaled: Array = (1 - self.p) * x
+        return scaled
+
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        if rng is None:
+            self.mask: Any = np.full((1, 1), 1 - self.p, x.dtype)
+        else:
+            self.mask = (rng.random(x.shape[::-1], np.float32) >= self.p).T
+        masked: Array = x * self.mask
+        return masked
+
+    def backward(self, delta: Array) -> Array:
+        nabla_x: Array = delta * self.mask
+        return nabla_x
 
     def __repr__(self) -> str:
         return f"Dropout({self.p:g})"
-
-
-def check_kinds(activation: object, init: object) -> None:
-    """Raise TypeError for what is no activation or no initializer, such as their names."""
-    if not isinstance(activation, Activation):
-        raise TypeError(f"activation must be a function of nndl.activations, not {activation!r}")
-    if not isinstance(init, Initializer):
-        raise TypeError(f"init must be one of nndl.initializers, not {init!r}")

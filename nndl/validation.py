@@ -1,29 +1,165 @@
-"""What comes in from outside is looked at once, at the door, and then trusted."""
+"""Argument validation: inputs are checked once, at the public function that was called.
+
+Past that point they are trusted: the mathematics checks nothing.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from math import isfinite
-from typing import Any, TypeGuard, cast
+from collections.abc import Callable, Sequence
+from math import inf, isfinite
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nndl._typing import Array
+from nndl.activations import Activation
+from nndl.costs import Cost
 from nndl.dataset import Dataset, warn_of_raw_pixels
+from nndl.initializers import Initializer
 
 __all__ = [
-    "Parameters",
+    "DivergedError",
+    "Parameter",
     "are_sizes",
     "as_columns",
+    "as_examples",
     "as_targets",
+    "check",
     "check_dataset",
+    "check_drawn",
+    "check_finite",
+    "check_functions",
+    "check_kinds",
+    "check_layers",
+    "check_n",
+    "check_rate",
     "check_shape",
     "one_hot",
+    "pixels_as_columns",
     "rows_as_columns",
-    "warn_of_lost_decay",
 ]
+
+
+# Numbers.
+
+
+class Rule(NamedTuple):
+    """What an argument must be: its type, its range, and both in words."""
+
+    kind: type
+    fits: Callable[[Any], bool]
+    words: str
+    optional: bool = False
+
+
+def _at_least(least: int, what: str, optional: bool = False) -> Rule:
+    return Rule(Integral, lambda v: v >= least, f"{what}, {least} or more", optional)
+
+
+_WHOLE = "a whole number"
+_PENALTY = Rule(Real, lambda v: 0 <= v < inf, "0 or more and finite")
+_PROBABILITY = Rule(Real, lambda v: 0 <= v < 1, "a probability of dropping a neuron, in [0, 1)")
+
+RULES = {
+    "eta": Rule(Real, lambda v: 0 < v < inf, "positive and finite"),
+    "lmbda": _PENALTY,
+    "lmbda_l1": _PENALTY,
+    # Beyond 1 the velocity grows without end; below 0 it turns back.
+    "mu": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
+    "n": _at_least(1, "the size of the training set"),
+    "m": _at_least(1, "a number of examples"),
+    "epochs": _at_least(0, _WHOLE),
+    "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
+    "patience": _at_least(1, _WHOLE, optional=True),
+    "halve_after": _at_least(1, _WHOLE, optional=True),
+    "n_out": _at_least(1, f"{_WHOLE} of neurons"),
+    "maps": _at_least(1, _WHOLE),
+    "size": _at_least(1, _WHOLE),
+    "pool": _at_least(1, _WHOLE),
+    "p": _PROBABILITY,
+    "h": Rule(Real, lambda v: 0 < v < inf, "a small positive number, like 1e-5"),
+}
+
+
+def check(**arguments: object) -> None:
+    """Raise for the first argument that breaks its rule in `RULES`.
+
+    Raises
+    ------
+    TypeError
+        If a number is expected, and something else came.
+    ValueError
+        If a number is out of range, or not whole where it must be.
+    """
+    for name, value in arguments.items():
+        rule = RULES[name]
+        if rule.optional and value is None:
+            continue
+        number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+        if not number or not isinstance(value, rule.kind) or not rule.fits(value):
+            kind = ValueError if number or rule.kind is Integral else TypeError
+            raise kind(f"{name} must be {rule.words}, not {value!r}")
+
+
+def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:
+    """Return the size of the training set, which may be missing without regularization."""
+    if n is None and (lmbda or lmbda_l1):
+        raise ValueError("lmbda is divided by the size of the training set: give it as n")
+    check(n=1 if n is None else n)
+    return n or 1
+
+
+def check_rate(
+    eta: float | Callable[[int], float],
+    epoch: int,
+    lmbda: float,
+    n: int,
+    mu: float,
+    dtype: np.dtype[Any],
+) -> float:
+    """Return the learning rate of an epoch; warn if lmbda has no effect with it.
+
+    A step multiplies the weights by 1 - eta lmbda/n, and nothing decays if that rounds to 1. With
+    momentum the decay enters the velocity, which is small enough to keep it.
+    """
+    rate = eta(epoch) if callable(eta) else eta
+    check(eta=rate)
+    decay = rate * lmbda / n
+    if decay and epoch == 0 and not mu and dtype.type(1 - decay) == 1:
+        warnings.warn(
+            f"lmbda of {lmbda:g} has no effect in {dtype}, where a decay of eta lmbda/n = "
+            f"{decay:.2g} a step is lost in rounding: use a larger lmbda, or float64",
+            stacklevel=3,
+        )
+    return rate
+
+
+def check_finite(parameters: Sequence[Array], epoch: int, eta: float) -> None:
+    """Raise DivergedError if training made a parameter infinite or NaN."""
+    if not all(isfinite(p.sum()) for p in parameters):
+        raise DivergedError(
+            f"training diverged in epoch {epoch}: the parameters are no longer finite; "
+            f"try a smaller eta than {eta:g}"
+        )
+
+
+class DivergedError(ArithmeticError):
+    """Training reached parameters or costs that are no longer finite."""
+
+
+# Networks and layers.
+
+
+def check_kinds(cost: object, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the dtype of a network; raise for one that it cannot have, and for a false cost."""
+    if not isinstance(cost, Cost):
+        raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, not {np.dtype(dtype)}")
+    return np.dtype(dtype)
 
 
 def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
@@ -32,13 +168,15 @@ def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
     Raises
     ------
     TypeError
-        If it is no sequence.
+        If it is not a sequence.
     ValueError
         If there are fewer than two sizes, or one is below 1.
     """
     if isinstance(layers, str) or not isinstance(layers, Sequence | np.ndarray):
-        raise TypeError(f"give sizes like [784, 30, 10], or a list of layers, not {layers!r}")
-    whole = [isinstance(layer, int | np.integer) for layer in layers]
+        raise TypeError(
+            f"layers must be sizes like [784, 30, 10], or a list of layers, not {layers!r}"
+        )
+    whole = [isinstance(layer, Integral) for layer in layers]
     if all(whole) and len(whole) < 2:
         raise ValueError(
             "sizes must name the inputs and at least one layer, like [784, 30, 10], "
@@ -49,6 +187,22 @@ def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
     return all(whole)
 
 
+def check_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
+    """Return layers; TypeError for what is not one, ValueError for one that is used already."""
+    if not all(hasattr(layer, "build") for layer in layers):
+        raise TypeError(
+            "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
+            f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
+        )
+    built = [getattr(layer, "__dict__", {}).keys() & {"w", "shape_in"} for layer in layers]
+    if any(built) or len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError(
+            "each layer can be used once, but one appears twice or already "
+            "belongs to a network: create new layers"
+        )
+    return tuple(layers)
+
+
 def check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the shape of an input as a tuple of whole numbers, or raise ValueError."""
     sides = (shape,) if isinstance(shape, int | np.integer) else shape
@@ -56,6 +210,62 @@ def check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
     if not whole or not all(whole):
         raise ValueError(f"input_shape must be like 784 or (1, 28, 28), not {shape!r}")
     return cast("tuple[int, ...]", sides)
+
+
+def check_functions(activation: object, init: object) -> None:
+    """Raise TypeError for what is not an activation or an initializer, such as its name."""
+    if not isinstance(activation, Activation):
+        raise TypeError(f"activation must be a function of nndl.activations, not {activation!r}")
+    if not isinstance(init, Initializer):
+        raise TypeError(f"init must be one of nndl.initializers, not {init!r}")
+
+
+def check_drawn(
+    init: object, shape: tuple[int, int], w: ArrayLike, b: ArrayLike
+) -> tuple[ArrayLike, ArrayLike]:
+    """Return w and b, or raise ValueError if an initializer drew other shapes."""
+    if np.shape(w) != shape or np.shape(b) != (shape[0], 1):
+        raise ValueError(
+            f"{init!r} must draw weights of shape {shape} and biases of shape {(shape[0], 1)}, "
+            f"but drew {np.shape(w)} and {np.shape(b)}"
+        )
+    return w, b
+
+
+class Parameter:
+    """An array of a layer that keeps its identity: what is assigned is copied into it.
+
+    Raises
+    ------
+    AttributeError
+        Before the parameters are drawn.
+    ValueError
+        If values of another shape are assigned.
+    """
+
+    def __set_name__(self, layer: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: object, kind: type | None = None) -> Array:
+        try:
+            array: Array = vars(layer)[self.name]
+        except (KeyError, TypeError):
+            raise AttributeError(
+                f"{self.name} is drawn when a Network is made of the layer: make one"
+            ) from None
+        return array
+
+    def __set__(self, layer: object, values: ArrayLike) -> None:
+        array = self.__get__(layer)
+        if np.shape(values) != array.shape:
+            raise ValueError(
+                f"{self.name} must keep its shape {array.shape}, not take that of the values, "
+                f"{np.shape(values)}: assign as many, or make another layer"
+            )
+        array[...] = values
+
+
+# Arrays.
 
 
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
@@ -71,8 +281,7 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"single one to ({n_in}, 1)"
         )
     if array.dtype == np.uint8:
-        columns: Array = np.multiply(array, 1 / 256, dtype=dtype)
-        return columns
+        return pixels_as_columns(array.T, dtype)
     return _finite(array, "x", dtype)[0]
 
 
@@ -90,11 +299,28 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"are {array.dtype} up to {array.max()}; convert raw pixels with .astype(numpy.uint8)"
         )
     if array.dtype == np.uint8:
-        columns: Array = np.multiply(array, 1 / 256, dtype=dtype).T
-        return columns
+        return pixels_as_columns(array, dtype)
     numbers, total = _finite(array, "images", dtype)
     warn_of_raw_pixels(total, numbers.size, stacklevel=5)
     return numbers.T
+
+
+def pixels_as_columns(images: NDArray[Any], dtype: DTypeLike) -> Array:
+    """Return rows of a Dataset, which are checked already, as columns of the given dtype."""
+    if images.dtype == np.uint8:
+        columns: Array = np.multiply(images, 1 / 256, dtype=dtype).T
+        return columns
+    return images.astype(dtype, copy=False).T
+
+
+def as_examples(
+    x: ArrayLike, y: ArrayLike, n_in: int, n_out: int, dtype: DTypeLike
+) -> tuple[Array, Array, int]:
+    """Return a mini-batch as columns x (n_in, m) and y (n_out, m), and m, or raise ValueError."""
+    columns = as_columns(x, n_in, dtype)
+    m = columns.shape[1]
+    check(m=m)
+    return columns, as_targets(y, n_out, m, dtype), m
 
 
 def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
@@ -128,7 +354,7 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
 
 
 def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
-    """Raise ValueError if a data set is empty or does not fit a network of these ends."""
+    """Raise if a data set is not one, is empty, or does not fit a network of these sizes."""
     if not isinstance(data, Dataset):
         raise TypeError(f"expected a Dataset(images, labels), not {type(data).__name__}")
     if not len(data):
@@ -140,51 +366,6 @@ def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
         )
 
 
-def warn_of_lost_decay(lmbda: float, decay: float, dtype: np.dtype[Any]) -> None:
-    """Warn if 1 - decay, by which a step multiplies the weights, rounds to 1: nothing decays."""
-    if decay and dtype.type(1 - decay) == 1:
-        warnings.warn(
-            f"lmbda of {lmbda:g} has no effect in {dtype}, where a decay of eta lmbda/n = "
-            f"{decay:.2g} a step is lost in rounding: take a larger lmbda, or float64",
-            stacklevel=3,
-        )
-
-
-class Parameters:
-    """Parameters of a layer: one array as long as it lives, of which there are views everywhere.
-
-    What is assigned is copied into it.
-
-    Raises
-    ------
-    AttributeError
-        While they have not been drawn.
-    ValueError
-        If values of another shape are assigned.
-    """
-
-    def __set_name__(self, layer: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, layer: object, kind: type | None = None) -> Array:
-        try:
-            array: Array = vars(layer)[self.name]
-        except (KeyError, TypeError):
-            raise AttributeError(
-                f"{self.name} is drawn when a Network is made of the layer: make one"
-            ) from None
-        return array
-
-    def __set__(self, layer: object, values: ArrayLike) -> None:
-        array = self.__get__(layer)
-        if np.shape(values) != array.shape:
-            raise ValueError(
-                f"{self.name} must keep its shape {array.shape}, not take that of the values, "
-                f"{np.shape(values)}: give as many, or make another layer"
-            )
-        array[...] = values
-
-
 def _array(x: ArrayLike | Dataset) -> NDArray[Any]:
     if isinstance(x, Dataset):
         raise TypeError("expected an array of images, not a Dataset: give its dataset.images")
@@ -192,7 +373,7 @@ def _array(x: ArrayLike | Dataset) -> NDArray[Any]:
 
 
 def _finite(array: NDArray[Any], name: str, dtype: DTypeLike) -> tuple[Array, float]:
-    """Return finite numbers and their sum."""
+    """Return finite numbers of the given dtype, and their sum."""
     # The sum of finite numbers is rarely infinite, and cheap: only then look at each.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers: Array = array.astype(dtype, copy=False)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from nndl import Network, load_mnist
-from nndl.blas import one_thread
 from nndl.data import Dataset
 from nndl.reproduction.published import published
 from nndl.reproduction.replay import REPLAYS, AuthorsRandom, replay
 from nndl.reproduction.rounding import RoundedDense
+from nndl.threads import one_thread
 
 NAME = "c3-reg-full"
 [RUN] = REPLAYS[NAME].runs

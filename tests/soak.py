@@ -24,7 +24,7 @@ from nndl import Conv, Dense, Network, Settings, log_likelihood, synthetic_digit
 from nndl.activations import relu, softmax
 from nndl.cli.run_folder import RunFolder
 from nndl.data import RandomAffine
-from nndl.network import dense_layers
+from nndl.sizes import dense_layers
 from nndl.storage import load_checkpoint, save_checkpoint
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train_mnist.py"

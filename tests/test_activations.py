@@ -67,12 +67,12 @@ def test_error_is_the_derivative_along_any_direction(
     z, u, nabla_a = away_from_0(rng, (4, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
     h = 1e-6
     difference = (nabla_a * (f(z + h * u) - f(z - h * u))).sum(axis=0) / (2 * h)
-    delta = f.error(nabla_a.copy(), f(z))
+    delta = f.delta(nabla_a.copy(), f(z))
     np.testing.assert_allclose((delta * u).sum(axis=0), difference, atol=1e-8)
 
 
 def test_softmax_has_no_vector_as_derivative() -> None:
-    with pytest.raises(TypeError, match=r"softmax is a matrix.*softmax\.error"):
+    with pytest.raises(TypeError, match=r"softmax is a matrix.*softmax\.delta"):
         softmax.prime(np.full((2, 1), 0.5))
 
 
@@ -81,7 +81,7 @@ def test_softmax_has_no_vector_as_derivative() -> None:
 def test_saturated_inputs_give_finite_values_and_derivatives(f: Activation, dtype: type) -> None:
     a = f(EXTREME.astype(dtype))
     assert np.isfinite(a).all()
-    assert np.isfinite(f.error(np.ones_like(a), a)).all()
+    assert np.isfinite(f.delta(np.ones_like(a), a)).all()
 
 
 def test_softmax_outputs_are_positive_shares_of_1_and_ignore_a_common_shift(
@@ -99,7 +99,7 @@ def test_softmax_outputs_are_positive_shares_of_1_and_ignore_a_common_shift(
 def test_the_dtype_that_comes_is_the_dtype_that_goes(f: Activation, dtype: type) -> None:
     z = np.array([[0.3, -0.2], [1, -2]], dtype)
     assert f(z).dtype == dtype
-    assert f.error(np.ones_like(z), f(z)).dtype == dtype
+    assert f.delta(np.ones_like(z), f(z)).dtype == dtype
     if f is not softmax:
         assert f.prime(f(z)).dtype == dtype
 
@@ -108,7 +108,7 @@ def test_the_dtype_that_comes_is_the_dtype_that_goes(f: Activation, dtype: type)
 def test_values_without_out_leave_the_input_alone(f: Activation) -> None:
     z = np.array([[0.3, -0.2], [1, -2]])
     kept = z.copy()
-    f.error(np.ones_like(z), f(z))
+    f.delta(np.ones_like(z), f(z))
     np.testing.assert_array_equal(z, kept)
 
 
@@ -124,7 +124,7 @@ def test_a_value_may_be_written_over_its_input(f: Activation) -> None:
 def test_error_works_in_place_and_leaves_the_outputs_alone(f: Activation) -> None:
     a, nabla_a = f(np.array([[0.3], [-2.0]])), np.array([[2.0], [3.0]])
     kept, expected = a.copy(), np.array([[2.0], [3.0]]) * f.prime(a)
-    assert f.error(nabla_a, a) is nabla_a
+    assert f.delta(nabla_a, a) is nabla_a
     np.testing.assert_array_equal(nabla_a, expected)
     np.testing.assert_array_equal(a, kept)
 

@@ -1,4 +1,4 @@
-"""The step in one gemm: against its formula, its layout check, its one thread."""
+"""The step and its products: against their formulas, their layout check, their one thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from nndl.blas import Products, columns, descend, one_thread
+from nndl.blas import affine, columns, transposed
 from nndl.data import Dataset
-from nndl.layers import Step
-from nndl.network import Dense, Network
+from nndl.layers import Dense
+from nndl.network import Network
+from nndl.step import Step, plain_step, take_step
+from nndl.threads import one_thread
 from nndl.training.metrics import evaluate
 
 SHAPES = [  # n_out, n_in, m
@@ -30,7 +32,7 @@ dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
 @pytest.mark.parametrize(("n_out", "n_in", "m"), SHAPES)
 @pytest.mark.parametrize("mu", [None, 0.0, 0.9])
-def test_descend_is_its_formula(
+def test_a_step_is_its_formula(
     n_out: int,
     n_in: int,
     m: int,
@@ -52,7 +54,7 @@ def test_descend_is_its_formula(
     elif layout == "every second":
         delta, a = (np.repeat(array, 2, axis=1)[:, ::2] for array in (delta, a))
     kept = None if mu is None else v
-    descend(w, kept, delta, a, alpha, mu or 0.0, decay, l1)
+    take_step(w, kept, delta, a, alpha, mu or 0.0, decay, l1)
     tolerance = (
         {"rtol": 1e-4, "atol": 1e-5 * max(1, m / 10) ** 0.5}
         if dtype is np.float32
@@ -73,16 +75,15 @@ def test_products_are_their_formulas(
     w, b = rng.normal(size=(n_out, n_in)).astype(dtype), rng.normal(size=(n_out, 1)).astype(dtype)
     a = np.asfortranarray(rng.normal(size=(n_in, m)).astype(dtype))
     delta = np.asfortranarray(rng.normal(size=(n_out, m)).astype(dtype))
-    products = Products(w, b, m)
     tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 64 * (n_in**0.5 + n_out**0.5 + m**0.5)}
     z, nabla = columns(n_out, m, dtype), columns(n_in, m, dtype)
     z[...] = nabla[...] = np.nan  # what lay there before has no influence
-    assert products.affine(a, z) is z
+    assert affine(w, b, m)(a, z) is z
     np.testing.assert_allclose(z, w @ a + b, **tolerance)
-    assert products.transposed(delta, nabla) is nabla
+    assert transposed(w, m)(delta, nabla) is nabla
     np.testing.assert_allclose(nabla, w.T @ delta, **tolerance)
     new_w, new_b = 0.9 * w - 0.3 * delta @ a.T, b - 0.3 * delta.sum(axis=1, keepdims=True)
-    products.step(delta, a, -0.3, 0.9)
+    plain_step(w, b, m)(delta, a, -0.3, 0.9)
     np.testing.assert_allclose(w, new_w, **tolerance)
     np.testing.assert_allclose(b, new_b, **tolerance)
 
@@ -90,7 +91,7 @@ def test_products_are_their_formulas(
 @dtypes
 def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
     w = np.array([[3.0, -2.0, 0.0, 1e-20, -0.25]], dtype)
-    descend(w, None, np.zeros((1, 1), dtype), np.zeros((5, 1), dtype), -1.0, l1=0.5)
+    take_step(w, None, np.zeros((1, 1), dtype), np.zeros((5, 1), dtype), -1.0, l1=0.5)
     np.testing.assert_array_equal(w, np.array([[2.5, -1.5, 0, -0.5, 0.25]], dtype))
 
 
@@ -98,7 +99,7 @@ def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
 def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generator) -> None:
     w, delta, a = (rng.normal(size=s).astype(dtype) for s in ((3, 4), (3, 5), (4, 5)))
     kept = delta.copy(), a.copy()
-    descend(w, np.zeros_like(w), delta, a, -0.5, 0.5, 0.1, 0.1)
+    take_step(w, np.zeros_like(w), delta, a, -0.5, 0.5, 0.1, 0.1)
     np.testing.assert_array_equal(delta, kept[0])
     np.testing.assert_array_equal(a, kept[1])
 
@@ -116,7 +117,7 @@ def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generato
 )
 def test_weights_that_blas_would_copy_are_refused(w: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match=r"C-contiguous.*change them by weights\[l\]"):
-        descend(w, None, np.ones((3, 2)), np.ones((4, 2)), -0.5)
+        take_step(w, None, np.ones((3, 2)), np.ones((4, 2)), -0.5)
 
 
 def test_what_is_assigned_to_parameters_is_copied_into_them(rng: np.random.Generator) -> None:

@@ -140,7 +140,7 @@ class Distance(Cost):
         return np.abs(a - y).sum(axis=0)
 
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
-        return activation.error(np.sign(a - y), a)
+        return activation.delta(np.sign(a - y), a)
 
 
 def test_a_reader_s_own_cost_goes_with_every_output_and_into_a_copy(

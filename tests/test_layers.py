@@ -13,8 +13,9 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset
 from nndl.gradient_check import gradient_check
 from nndl.initializers import INITIALIZERS, Initializer, lecun
-from nndl.layers import Dropout, Step
-from nndl.network import Dense, Network
+from nndl.layers import Dense, Dropout
+from nndl.network import Network
+from nndl.step import Step
 
 WRITTEN_AS_LAYERS = [Dense(4, tanh, lecun), Dropout(0.25), Dense(3, softmax, lecun)]
 
@@ -47,7 +48,7 @@ def test_the_remembered_answer_and_the_way_back_are_their_formulas_in_any_layout
     np.testing.assert_allclose(layer.z, layer.w @ a + layer.b, **tolerance)
     np.testing.assert_allclose(out, f(layer.w @ a + layer.b), **tolerance)
     np.testing.assert_allclose(layer.feedforward(a), out, **tolerance)
-    np.testing.assert_allclose(layer.propagate(delta), layer.w.T @ delta, **tolerance)
+    np.testing.assert_allclose(layer.backward(delta), layer.w.T @ delta, **tolerance)
     nabla_b, nabla_w = layer.gradient(delta)
     np.testing.assert_allclose(nabla_b[:, 0], delta.sum(axis=1), **tolerance)
     np.testing.assert_allclose(nabla_w, delta @ a.T, **tolerance)
@@ -59,7 +60,7 @@ def test_a_mini_batch_of_another_size_gets_buffers_of_its_own(rng: np.random.Gen
     for m in (6, 2, 6, 1):
         a = rng.normal(size=(3, m))
         assert layer.forward(a, None).shape == (4, m)
-        nabla_x = layer.propagate(np.ones((4, m)))
+        nabla_x = layer.backward(np.ones((4, m)))
         np.testing.assert_allclose(nabla_x, np.tile(layer.w.sum(axis=0)[:, None], m))
 
 
@@ -111,7 +112,7 @@ def test_dropout_silences_the_given_part_and_leaves_the_rest_as_it_is(
     np.testing.assert_array_equal(out[kept], a[kept])  # not scaled up, as in the book
     assert kept.mean() == pytest.approx(0.7, abs=0.02)
     assert np.unique(kept, axis=1).shape == kept.shape  # a draw of its own for each example
-    np.testing.assert_array_equal(layer.propagate(np.ones_like(a)), kept)
+    np.testing.assert_array_equal(layer.backward(np.ones_like(a)), kept)
     assert (layer.forward(a, rng) != out).any()  # and for each mini-batch
 
 
@@ -128,7 +129,7 @@ def test_dropout_keeps_the_dtype(dtype: type, rng: np.random.Generator) -> None:
     layer, a = Dropout(0.3), np.ones((4, 5), dtype)
     for generator in (rng, None):
         assert layer.forward(a, generator).dtype == dtype
-        assert layer.propagate(a).dtype == dtype
+        assert layer.backward(a).dtype == dtype
     assert layer.feedforward(a).dtype == dtype
 
 
@@ -155,7 +156,7 @@ def test_a_silenced_neuron_learns_nothing_from_that_mini_batch(rng: np.random.Ge
     before, dropout = net.weights[0].copy(), net.layers[1]
     net.update_mini_batch(rng.normal(size=(5, 1)), [1], 0.5, rng=rng)
     moved = (net.weights[0] != before).any(axis=1)
-    np.testing.assert_array_equal(moved, dropout.kept[:, 0])
+    np.testing.assert_array_equal(moved, dropout.mask[:, 0])
     assert 0 < moved.sum() < 30
 
 
@@ -163,7 +164,7 @@ def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
     layer = Dropout(0.5)
     assert repr(layer) == "Dropout(0.5)"
     assert layer.w is layer.b is None
-    with pytest.raises(TypeError, match="dropout has no parameters"):
+    with pytest.raises(TypeError, match=r"Dropout\(0.5\) has no parameters"):
         layer.gradient(np.ones((2, 1)))
 
 

@@ -26,8 +26,7 @@ from nndl.conv import Conv
 from nndl.costs import cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, shift, synthetic_digits
 from nndl.initializers import Initializer, default, he, zeros
-from nndl.layers import Dropout
-from nndl.network import Dense
+from nndl.layers import Dense, Dropout
 from nndl.network import Network as Core
 from nndl.storage import load, save
 from nndl.training.metrics import evaluate

@@ -16,9 +16,10 @@ from nndl.costs import COSTS, Cost, log_likelihood, quadratic
 from nndl.data import Dataset
 from nndl.gradient_check import gradient_check
 from nndl.initializers import default, lecun
-from nndl.layers import Layer
-from nndl.network import Dense, DivergedError, Network
-from nndl.validation import one_hot
+from nndl.layers import Dense, Layer
+from nndl.network import Network
+from nndl.rng import Streams
+from nndl.validation import DivergedError, one_hot
 
 DEPTHS = [[5, 3], [5, 4, 3], [5, 4, 6, 3], [5, 4, 6, 4, 3]]
 PENALTIES = [{}, {"lmbda": 3.0}, {"lmbda_l1": 2.0}, {"mu": 0.7}]
@@ -123,7 +124,7 @@ def test_sgd_and_update_mini_batch_take_the_same_steps(rng: np.random.Generator)
 class TooEarly(Network):
     """Yields each layer, to be updated, before its delta is propagated through its weights."""
 
-    def _errors(
+    def _deltas(
         self, x: Array, y: Array, rng: np.random.Generator | None
     ) -> Iterator[tuple[Layer, Array]]:
         for layer in self.layers:
@@ -132,7 +133,7 @@ class TooEarly(Network):
         delta = self.cost.delta(out.z, out.a, y, out.activation)
         for layer, below in zip(self.layers[:0:-1], self.layers[-2::-1], strict=True):
             yield layer, delta
-            delta = below.error(layer.propagate(delta))
+            delta = below.delta(layer.backward(delta))
         yield self.layers[0], delta
 
 
@@ -227,7 +228,7 @@ def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator
     nets = [Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2)]
     run(nets[0], data, 4, 7, 0.5, mu=0.5, rng=2)
 
-    def look() -> bool:  # also between the mini-batches of an epoch
+    def look(done: int) -> bool:  # also between the mini-batches of an epoch
         nets[1](data.images[:9].T)
         return False
 
@@ -352,14 +353,27 @@ def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
     data, asked = draw(rng, 1200), []
     net, twin = (Network([5, 3], rng=1) for _ in range(2))
 
-    def stop() -> bool:
-        asked.append(1)
-        return len(asked) == 6  # chunks of 500, 500, 200; then of 500, 500
+    def stop(done: int) -> bool:
+        asked.append(done)
+        return len(asked) == 4
 
     assert list(net.sgd(data, 5, 10, 0.5, order=in_order, stop=stop)) == [0]
+    assert asked == [500, 1000, 500, 1000]  # not at the end of an epoch, which is yielded
     run(twin, data, 1, 10, 0.5, order=in_order)
     run(twin, data[:1000], 1, 10, 0.5, order=in_order)
     assert same(net, twin)
+
+
+def test_an_epoch_can_be_resumed_where_it_was_stopped(rng: np.random.Generator) -> None:
+    data, more = draw(rng, 1200), {"lmbda": 1.0, "mu": 0.5}
+    whole, parts = (Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2))
+    run(whole, data, 2, 10, 0.5, rng=2, **more)
+    streams = Streams(2)
+    shuffle = streams.shuffle.bit_generator.state
+    run(parts, data, 2, 10, 0.5, rng=streams, stop=lambda done: done == 1000, **more)
+    streams.shuffle.bit_generator.state = shuffle
+    run(parts, data, 2, 10, 0.5, rng=streams, skip=1000, **more)
+    assert same(whole, parts)
 
 
 def test_images_come_in_the_given_order_and_transformed(rng: np.random.Generator) -> None:

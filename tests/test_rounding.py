@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nndl._typing import Array
-from nndl.network import Dense, Network
+from nndl.layers import Dense
+from nndl.network import Network
 from nndl.reproduction.rounding import RoundedDense, product
 
 ETA, LMBDA, N, M = 0.5, 5.0, 1000, 12  # NumPy sums in pairs from 8 on

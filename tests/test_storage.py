@@ -26,8 +26,8 @@ from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
 from nndl.dataset import Dataset
 from nndl.initializers import INITIALIZERS, Initializer, default, he
-from nndl.layers import Dropout
-from nndl.network import Dense, Network
+from nndl.layers import Dense, Dropout
+from nndl.network import Network
 from nndl.rng import Streams
 from nndl.storage import load, load_checkpoint, read_about, save, save_checkpoint
 from nndl.training import History, Settings, State, train

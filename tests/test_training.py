@@ -7,7 +7,7 @@ import dataclasses
 import json
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from nndl._typing import Array
 from nndl.activations import identity
 from nndl.costs import quadratic
 from nndl.data import Dataset
-from nndl.network import DivergedError, Network
+from nndl.network import Network
 from nndl.rng import Streams
 from nndl.storage import load_history, save_history
-from nndl.training import History, Settings, State, train
+from nndl.training import History, Settings, State, TrainingInterrupted, train
 from nndl.training.metrics import Score, evaluate
+from nndl.validation import DivergedError
 
 FAST = Settings(epochs=4, mini_batch_size=7, eta=0.5, mu=0.5)
 
@@ -64,7 +65,7 @@ def script(monkeypatch: pytest.MonkeyPatch, correct: Iterable[int]) -> None:
     """Let the validation accuracy be as written, whatever the network answers."""
     counts = iter(correct)
     scripted = lambda net, data, *penalties: Score(0.5, next(counts), 100)  # noqa: E731
-    monkeypatch.setattr(import_module("nndl.training.train"), "evaluate", scripted)
+    monkeypatch.setattr(import_module("nndl.training.train"), "measure", scripted)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +239,14 @@ def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
 # Ending early.
 
 
+@pytest.fixture(autouse=True)
+def sigint() -> Iterator[None]:
+    """Handle Ctrl-C as Python does in the foreground; a background shell has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("from_a_thread", [False, True])
 def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
     from_a_thread: bool, monkeypatch: pytest.MonkeyPatch
@@ -259,17 +268,20 @@ def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
 
     before = signal.getsignal(signal.SIGINT)
     net = fresh()
-    history = train(
-        net, data, settings, validation=data, rng=2, transform=press, after_epoch=epochs
-    )
+    more = {"validation": data, "rng": 2, "transform": press, "after_epoch": epochs}
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(net, data, settings, **more)
+    history = caught.value.history
+    assert isinstance(caught.value, KeyboardInterrupt)
     assert signal.getsignal(signal.SIGINT) is before
     assert history.ended == "interrupted"
     assert calls == [500, 500, 200, 500, 500]
     assert len(history) == len(epochs.values) == 1
     assert {len(column) for column in history.epochs.values()} == {1}
 
-    # The fifth chunk was prepared, but not yet trained with.
-    book, stop = fresh(), iter([False] * 4 + [True]).__next__
+    # The fifth chunk was trained with.
+    book, asked = fresh(), iter([False] * 3 + [True])
+    stop = lambda done: next(asked)  # noqa: E731
     assert list(book.sgd(data, 9, 10, 0.5, mu=0.5, rng=2, stop=stop)) == [0]
     assert values(net) == values(book)
 
@@ -280,14 +292,65 @@ def test_a_second_ctrl_c_interrupts_as_usual() -> None:
         signal.raise_signal(signal.SIGINT)
         return images
 
-    # Usual is what Python does; a process in the background may have been told to ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train(fresh(), TRAINING, FAST, transform=press)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(fresh(), TRAINING, FAST, transform=press)
+    assert not isinstance(caught.value, TrainingInterrupted)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_a_callback_sets_is_kept() -> None:
+    def handler(signum: int, frame: Any) -> None:
+        pass
+
+    train(
+        fresh(),
+        TRAINING,
+        FAST,
+        after_epoch=lambda *_: signal.signal(signal.SIGINT, handler) and None,
+    )
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_one_ctrl_c_ends_a_loop_of_trainings() -> None:
+    begun = []
+
+    def press(images: Array, rng: np.random.Generator) -> Array:
+        if len(begun) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return images
+
+    def sweep() -> None:
+        for seed in range(40):
+            begun.append(seed)
+            train(fresh(), TRAINING, FAST, rng=seed, transform=press)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep()
+    assert begun == [0, 1]
+
+
+@pytest.mark.parametrize("at", [500, 1000])
+def test_training_resumes_within_an_epoch_to_the_same_bits(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nndl.batches, "CHUNK", 500)
+    data, kept = draw(4, 1200), []
+    settings = Settings(epochs=3, mini_batch_size=10, eta=0.5, mu=0.5, lmbda=0.1)
+
+    def noise(images: Array, rng: np.random.Generator) -> Array:
+        return images + rng.normal(size=images.shape).astype(images.dtype)
+
+    def keep(net: Network, state: State) -> None:
+        if len(state.history) == 1 and state.done == at:
+            kept.append(copy.deepcopy((net, state)))
+
+    more = {"validation": data, "transform": noise, "checkpoint_seconds": 0.0}
+    whole = fresh()
+    history = train(whole, data, settings, rng=2, checkpoint=keep, **more)
+    [(net, state)] = kept
+    resumed = train(net, data, settings, state=state, **more)
+    assert values(net) == values(whole)
+    assert resumed["validation_cost"] == history["validation_cost"]
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda signum, frame: None])
@@ -335,7 +398,9 @@ def test_a_run_that_was_interrupted_can_go_on_to_its_last_epoch() -> None:
             signal.raise_signal(signal.SIGINT)
 
     net = fresh()
-    assert train(net, TRAINING, FAST, rng=2, after_epoch=press).ended == "interrupted"
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(net, TRAINING, FAST, rng=2, after_epoch=press)
+    assert caught.value.history.ended == "interrupted"
     history = train(net, TRAINING, FAST, state=states[0])
     assert (len(history), history.ended) == (4, "all epochs done")
 
@@ -431,7 +496,7 @@ def test_a_copied_state_goes_on_from_where_it_was_taken() -> None:
 @pytest.mark.parametrize(
     ("changed", "sets", "says"),
     [
-        ({"eta": 0.01, "lmbda": 1.0}, {}, r"eta 0.5, not 0.01; lmbda 0.0, not 1.0: go on"),
+        ({"eta": 0.01, "lmbda": 1.0}, {}, r"eta 0.5, not 0.01; lmbda 0.0, not 1.0: resume"),
         ({}, {"test": VALIDATION}, r"measured sets \['validation'\], not \['test', 'validation'\]"),
     ],
 )

@@ -11,8 +11,9 @@ from nndl._typing import Array
 from nndl.costs import quadratic
 from nndl.gradient_check import gradient_check
 from nndl.initializers import zeros
-from nndl.layers import Step
-from nndl.network import Dense, Network
+from nndl.layers import Dense
+from nndl.network import Network
+from nndl.step import Step
 
 X, Y = np.array([[0.35], [0.9]]), np.array([[0.5]])
 W0, W1 = [[0.1, 0.8], [0.4, 0.6]], [[0.3, 0.9]]

@@ -20,9 +20,9 @@ from nndl.book.mnist_loader import Pair, as_columns, as_dataset, floats
 from nndl.costs import Cost, quadratic
 from nndl.data import Dataset
 from nndl.initializers import Initializer, large
-from nndl.network import DivergedError
 from nndl.network import Network as Core
 from nndl.training.metrics import Score, evaluate
+from nndl.validation import DivergedError
 
 __all__ = ["Adapter", "Network", "sigmoid", "sigmoid_prime"]
 

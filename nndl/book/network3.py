@@ -25,10 +25,10 @@ from nndl.conv import Conv
 from nndl.costs import log_likelihood
 from nndl.data import Dataset, load_mnist, shifted_fivefold
 from nndl.initializers import network3, zeros
-from nndl.layers import Dropout, Layer
-from nndl.network import Dense, DivergedError
+from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network as Core
 from nndl.training.metrics import accuracy
+from nndl.validation import DivergedError
 
 __all__ = [
     "ConvPoolLayer",

@@ -33,14 +33,15 @@ from nndl.data import (
 )
 from nndl.files import folder_lock, make_folder
 from nndl.initializers import INITIALIZERS
-from nndl.network import DivergedError, Network, dense_layers
+from nndl.network import Network
 from nndl.rng import generator
+from nndl.sizes import dense_layers
 from nndl.storage import load_checkpoint, read_about, save, save_checkpoint, save_history
 from nndl.storage.schema import check
-from nndl.training import History, Settings, State, train
+from nndl.training import History, Settings, State, TrainingInterrupted, train
 from nndl.training.environment import environment
 from nndl.training.metrics import accuracy, evaluate, mistakes, wilson_interval
-from nndl.validation import check_dataset
+from nndl.validation import DivergedError, check_dataset
 
 RUNS = Path("results", "runs")  # in the current folder
 EXPANSIONS = {
@@ -391,9 +392,10 @@ def main() -> int:
                 }
             )
             sets = (training, *data[1:])
-            net, history = run(folder, config, call, net, settings, state, sets)
-            if history.ended == "interrupted":
-                print(f"\ninterrupted; go on with --resume {folder.path}", file=sys.stderr)
+            try:
+                net, history = run(folder, config, call, net, settings, state, sets)
+            except TrainingInterrupted:
+                print(f"\ninterrupted; resume with --resume {folder.path}", file=sys.stderr)
                 return 130
             draw(folder, net, history, data[2])
             folder.checkpoint_path.unlink(missing_ok=True)

@@ -18,15 +18,15 @@ import numpy as np
 
 from nndl.activations import Activation, relu, sigmoid, softmax, tanh
 from nndl.batches import Transform
-from nndl.blas import one_thread
 from nndl.conv import Conv
 from nndl.costs import Cost, cross_entropy, log_likelihood, quadratic
 from nndl.data import Dataset, ElasticDistortion, RandomAffine, load_mnist, shifted_fivefold
 from nndl.initializers import Initializer, default, he, large, network3, zeros
-from nndl.layers import Dropout, Layer
-from nndl.network import Dense, Network
+from nndl.layers import Dense, Dropout, Layer
+from nndl.network import Network
 from nndl.rng import generator
 from nndl.storage import load_checkpoint, read_about, save_checkpoint
+from nndl.threads import one_thread
 from nndl.training import History, Settings, State, train
 from nndl.training.environment import environment
 from nndl.training.metrics import accuracy, evaluate, mistakes
@@ -623,7 +623,7 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
                 rng=training_rng,
                 transform=e.transform,
             )
-        epochs = _to_its_end(history).epochs
+        epochs = history.epochs
         final = {
             f"{key}_accuracy": evaluate(net, data).accuracy
             for key, data in (("validation", validation), ("test", test))
@@ -667,16 +667,14 @@ def _as_network3(
         if checkpoint:
             save_checkpoint(checkpoint, net, state, e.settings, **about)
 
-    history = _to_its_end(
-        train(
-            net,
-            training,
-            e.settings,
-            validation=validation,
-            order=None if e.reshuffle else lambda n: fixed,
-            after_epoch=after_epoch,
-            state=state,
-        )
+    history = train(
+        net,
+        training,
+        e.settings,
+        validation=validation,
+        order=None if e.reshuffle else lambda n: fixed,
+        after_epoch=after_epoch,
+        state=state,
     )
     wrong, last = mistakes(net, test), evaluate(net, test)
     final = about | {
@@ -701,13 +699,6 @@ def _accuracies(
     for _ in net.sgd(training, settings.epochs, size, eta, lmbda=settings.lmbda, rng=rng):
         history.append({"eta": eta, "validation_accuracy": accuracy(net, validation)})
     history.ended = "all epochs done"
-    return history
-
-
-def _to_its_end(history: History) -> History:
-    """Return a History that is whole: what Ctrl-C has cut short is no result, and is not saved."""
-    if history.ended == "interrupted":
-        raise KeyboardInterrupt
     return history
 
 

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
-from nndl.blas import one_thread
 from nndl.data import Dataset, load_mnist
-from nndl.network import Dense, Network
+from nndl.layers import Dense
+from nndl.network import Network
 from nndl.reproduction.published import published
 from nndl.reproduction.rounding import RoundedDense
+from nndl.threads import one_thread
 from nndl.training.metrics import evaluate
 
 __all__ = [

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl._typing import Array
-from nndl.layers import Step
-from nndl.network import Dense
+from nndl.layers import Dense
+from nndl.step import Step
 
 __all__ = ["RoundedDense", "product"]
 
@@ -43,9 +43,9 @@ class RoundedDense(Dense):
             raise ValueError(f"{type(self).__name__} rounds in float64, not in {np.dtype(dtype)}")
         return super().build(shape, rng, dtype)
 
-    def forward(self, a: Array, rng: np.random.Generator | None) -> Array:
-        self.x = a
-        self.z = product(self.w, a, self.parts) + self.b
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        self.x = x
+        self.z = product(self.w, x, self.parts) + self.b
         # Rounded once, from a number of more bits where the machine has such; numpy.exp in float64
         # differs in the last bit from processor to processor.
         exp: Array = np.exp(-self.z.astype(np.longdouble)).astype(np.float64)

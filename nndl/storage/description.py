@@ -20,8 +20,8 @@ from nndl.activations import ACTIVATIONS
 from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS
 from nndl.initializers import INITIALIZERS, Initializer, default
-from nndl.layers import Dropout
-from nndl.network import Dense, Network
+from nndl.layers import Dense, Dropout
+from nndl.network import Network
 from nndl.storage.archive import Arrays, Reader
 from nndl.storage.schema import check
 

@@ -10,7 +10,8 @@ import numpy as np
 from nndl._typing import Array
 from nndl.activations import sigmoid
 from nndl.costs import cross_entropy, quadratic
-from nndl.network import Dense, Network
+from nndl.layers import Dense
+from nndl.network import Network
 from nndl.storage.archive import Arrays
 from nndl.storage.description import NETWORK, VERSION, WHOLE
 from nndl.storage.schema import check

@@ -3,12 +3,13 @@
 from nndl.training.history import History
 from nndl.training.metrics import accuracy, confusion_matrix, evaluate
 from nndl.training.settings import Settings
-from nndl.training.train import State, train
+from nndl.training.train import State, TrainingInterrupted, train
 
 __all__ = [
     "History",
     "Settings",
     "State",
+    "TrainingInterrupted",
     "accuracy",
     "confusion_matrix",
     "evaluate",

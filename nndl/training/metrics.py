@@ -1,4 +1,4 @@
-"""How good a network is: pure functions of a network and a data set."""
+"""Metrics: pure functions of a network and a data set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from nndl._typing import Array
-from nndl.blas import one_thread
 from nndl.dataset import Dataset
 from nndl.network import Network
-from nndl.validation import check_dataset, one_hot, rows_as_columns
+from nndl.threads import one_thread
+from nndl.validation import check, check_dataset, one_hot, pixels_as_columns
 
 __all__ = [
     "Mistakes",
@@ -25,12 +25,12 @@ __all__ = [
     "wilson_interval",
 ]
 
-BATCH = 1000  # images answered at a time
+BATCH = 1000  # images at a time
 
 
 @dataclass(frozen=True)
 class Score:
-    """What `evaluate` found: the cost, and how many of n images were read correctly."""
+    """The result of `evaluate`: the cost, and how many of n images were classified correctly."""
 
     cost: float
     correct: int
@@ -38,7 +38,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """The fraction read correctly, in [0, 1]."""
+        """The fraction classified correctly, in [0, 1]."""
         return self.correct / self.n
 
 
@@ -53,8 +53,15 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
     ValueError
         If the data set is empty or does not fit the network.
     """
+    check_dataset(data, net.n_in, net.n_out)
+    check(lmbda=lmbda, lmbda_l1=lmbda_l1)
+    return measure(net, data, lmbda, lmbda_l1)
+
+
+def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
+    """Return what `evaluate` does, for a data set that is known to fit."""
     total, correct, n = 0.0, 0, 0
-    for z, a, labels in _answers(net, data):
+    for z, a, labels in _outputs(net, data):
         n += len(labels)
         y = one_hot(labels, net.n_out, net.dtype)
         total += float(net.cost.value(z, a, y, net.output.activation).sum(dtype=np.float64))
@@ -65,24 +72,25 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
 
 
 def accuracy(net: Network, data: Dataset) -> float:
-    """Return the fraction of images read correctly, in [0, 1]; raises as `evaluate`."""
+    """Return the fraction of images classified correctly, in [0, 1]; raises as `evaluate`."""
     counts = confusion_matrix(net, data)
     return float(np.trace(counts) / len(data))
 
 
 def confusion_matrix(net: Network, data: Dataset) -> NDArray[np.int64]:
-    """Return how often label i (row) was read as j (column), shape (n_out, n_out)."""
+    """Return how often label i (row) was predicted as j (column), shape (n_out, n_out)."""
+    check_dataset(data, net.n_in, net.n_out)
     counts = np.zeros((net.n_out, net.n_out), np.int64)
-    for _, a, labels in _answers(net, data):
+    for _, a, labels in _outputs(net, data):
         np.add.at(counts, (labels, a.argmax(axis=0)), 1)
     return counts
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Images that were misread, the most confident mistake first; arrays of shape (k,).
+    """Misclassified images, the most confident mistake first; arrays of shape (k,).
 
-    ``confidence`` is how far the given label's output lies above that of the true one.
+    ``confidence`` is how far the predicted label's output lies above that of the true one.
     """
 
     index: NDArray[np.intp]
@@ -95,7 +103,8 @@ def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
     """Return the k most confident mistakes, or all; raises as `evaluate`."""
     if k is not None and (not isinstance(k, int | np.integer) or k < 0):
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
-    a = np.concatenate([a for _, a, _ in _answers(net, data)], axis=1)
+    check_dataset(data, net.n_in, net.n_out)
+    a = np.concatenate([a for _, a, _ in _outputs(net, data)], axis=1)
     labels, given = data.labels, a.argmax(axis=0)
     rows = np.arange(len(data))
     margin = (a[given, rows] - a[labels, rows]).astype(np.float64)
@@ -123,11 +132,10 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def _answers(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
+def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
     """Yield (z, a, labels) of the output layer, some images at a time."""
-    check_dataset(data, net.n_in, net.n_out)
     for i in range(0, len(data), BATCH):
-        x = rows_as_columns(data.images[i : i + BATCH], net.n_in, net.dtype)
+        x = pixels_as_columns(data.images[i : i + BATCH], net.dtype)
         with one_thread():
             z, a = net.outputs(x)
         yield z, a, data.labels[i : i + BATCH]

@@ -15,25 +15,23 @@ __all__ = ["show_progress"]
 
 
 class _Silent:
-    def advance(self) -> None:
-        pass
+    def advance(self, done: int) -> None:
+        """Show that so many images of the epoch are done."""
 
     def report(self, history: History) -> None:
-        pass
+        """Show the epoch that has ended."""
 
 
 class _Lines(_Silent):
     """A line an epoch on standard output; on a terminal, a bar below it on standard error."""
 
     def __init__(self, settings: Settings, n: int) -> None:
-        batch = settings.mini_batch_size
-        self.n, self.chunk = n, max(1, 500 // batch) * batch
         self.bar = tqdm(
             total=n, unit=" images", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
         )
 
-    def advance(self) -> None:
-        self.bar.update(min(self.chunk, self.n - self.bar.n))
+    def advance(self, done: int) -> None:
+        self.bar.update(done - self.bar.n)
 
     def report(self, history: History) -> None:
         epoch, row = len(history) - 1, {k: v[-1] for k, v in history.epochs.items()}

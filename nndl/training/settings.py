@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nndl.layers import Step
+from nndl.validation import check
 
 __all__ = ["Settings"]
 
@@ -18,7 +18,7 @@ class Settings:
     Parameters
     ----------
     epochs : int
-        At most so many passes through the training set.
+        Passes through the training set, at most.
     mini_batch_size : int
         Images in a step.
     eta : float
@@ -28,9 +28,9 @@ class Settings:
     mu : float
         Momentum coefficient (equations 107-108).
     patience : int, optional
-        Stop when the validation accuracy has not improved in so many epochs.
+        Stop when the validation accuracy has not improved for so many epochs.
     halve_after : int, optional
-        Halve eta when the validation accuracy has not improved in so many epochs, and stop when
+        Halve eta when the validation accuracy has not improved for so many epochs, and stop when
         it would fall below 1/128 of the start (the book's exercise on learning schedules).
 
     Raises
@@ -52,12 +52,9 @@ class Settings:
         for name, value in vars(self).items():
             if isinstance(value, np.generic):  # JSON knows Python's numbers only
                 object.__setattr__(self, name, value.item())
-        for name in ("epochs", "mini_batch_size", "patience", "halve_after"):
-            value = getattr(self, name)
-            optional = name in ("patience", "halve_after") and value is None
-            if not optional and (type(value) is not int or value < 1):
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-        Step(1, 1, self.eta, self.lmbda, self.lmbda_l1, self.mu)
+        check(**vars(self))
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be a whole number, 1 or more, not {self.epochs!r}")
 
     @property
     def keeps_best(self) -> bool:

@@ -1,4 +1,4 @@
-"""Training: monitoring, early stopping, learning-rate schedules, interruption.
+"""Training: monitoring, early stopping, learning-rate schedules, interruption, checkpoints.
 
 `Network.sgd` does the mathematics and yields after every epoch; what happens between epochs happens
 here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -20,38 +20,58 @@ from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.batches import Transform
-from nndl.blas import one_thread
 from nndl.dataset import Dataset
-from nndl.layers import Learning
-from nndl.network import DivergedError, Network
+from nndl.network import Network
 from nndl.rng import Rng, Streams
+from nndl.step import Weights
+from nndl.threads import one_thread
 from nndl.training.environment import environment
 from nndl.training.history import History
-from nndl.training.metrics import evaluate
+from nndl.training.metrics import measure
 from nndl.training.progress import show_progress
 from nndl.training.settings import Settings
-from nndl.validation import check_dataset
+from nndl.validation import DivergedError, check_dataset
 
-__all__ = ["State", "train"]
+__all__ = ["State", "TrainingInterrupted", "train"]
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended training; `history` has the epochs that ended, and the network is consistent."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(f"training was interrupted after {len(history)} epochs")
+        self.history = history
 
 
 @dataclass
 class State:
-    """Everything that changes in training besides the network: to go on from where it stands."""
+    """Everything that changes in training besides the network: what a checkpoint needs.
+
+    Attributes
+    ----------
+    done : int
+        Images of the current epoch that are done; 0 between epochs.
+    waited, waited_to_halve : int
+        Epochs without improvement: for patience, and since eta was halved.
+    """
 
     history: History
     streams: Streams
     eta: float
     best_correct: int = -1
     best_parameters: tuple[Array, ...] = ()
-    waited: int = 0  # epochs without improvement, for patience
-    waited_to_halve: int = 0  # the same since eta was halved, for the schedule
+    waited: int = 0
+    waited_to_halve: int = 0
+    done: int = 0
 
     @classmethod
     def start(cls, settings: Settings, rng: Rng = None) -> State:
         """Return the state before the first epoch."""
         history = History(settings=asdict(settings), environment=dict(environment()))
         return cls(history, Streams(rng), settings.eta)
+
+
+Callback = Callable[[Network, State], None]
 
 
 def train(
@@ -65,76 +85,71 @@ def train(
     order: Callable[[int], NDArray[np.integer]] | None = None,
     transform: Transform | None = None,
     progress: bool = False,
-    after_epoch: Callable[[Network, State], None] | None = None,
+    after_epoch: Callback | None = None,
+    checkpoint: Callback | None = None,
+    checkpoint_seconds: float = 60.0,
     state: State | None = None,
 ) -> History:
     """Train a network in place and return what happened.
-
-    Ctrl-C ends training within 500 images, or a mini-batch of more: the network stands as it is
-    then, the History holds the epochs that ended, and its ``ended`` says "interrupted"; a second
-    Ctrl-C interrupts as usual. Where something else than Python's own handler waits for SIGINT, it
-    is left alone. Where `Settings.keeps_best`, the network always ends on the weights of the best
-    epoch.
 
     Parameters
     ----------
     net : Network
     training : Dataset
     settings : Settings
-        By default ``Settings()``.
+        By default ``Settings()``. Where `Settings.keeps_best`, the network ends on the weights of
+        the best epoch.
     validation : Dataset, optional
         Measured after every epoch, and what patience and schedule go by.
     monitor : mapping of names to Datasets, optional
         Other sets to measure after every epoch: ``{"training": training, "test": test}``.
     rng : int, Generator or None
-        Seed of shuffling, dropout and expansion.
+        Seed of shuffling, dropout and augmentation.
     order, transform
         As for `Network.sgd`.
     progress : bool
         Print a line after every epoch, and a bar while a terminal is watching.
     after_epoch : callable (net, state), optional
         Called after every epoch, to save or to draw. Setting ``state.history.ended`` ends training.
+    checkpoint : callable (net, state), optional
+        Called within an epoch, every ``checkpoint_seconds``, to save both.
     state : State, optional
-        Where to go on from, as given to `after_epoch`, with the network as it stood there: keep
-        both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams replace
-        ``rng``. Without it velocities start from 0.
+        Where to resume, as given to `after_epoch` or `checkpoint`, with the network as it was
+        there: keep both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams
+        replace ``rng``. Without it velocities start from 0.
 
     Raises
     ------
     ValueError
-        If the data does not fit, or patience or schedule have no validation set to go by; if a
-        state has other settings, but for those of when to end (epochs, patience and halve_after),
-        or measured other sets.
+        If the data does not fit; if patience or schedule have no validation set to go by; if a
+        state has other settings, except for when to end (epochs, patience and halve_after), or
+        measured other sets.
     DivergedError
         If outputs are no longer finite; the network is back at the end of the last whole epoch.
+    TrainingInterrupted
+        A KeyboardInterrupt: after Ctrl-C, at the end of the current chunk of 500 images (or a
+        mini-batch of more). A second Ctrl-C interrupts at once. Where something else than Python's
+        own handler waits for SIGINT, it is left alone.
     """
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise TypeError(f"expected Settings(...), not {type(settings).__name__}")
-    if not isinstance(monitor, Mapping | None):
-        raise TypeError(
-            'monitor must be a mapping like {"test": test_set}, not ' + type(monitor).__name__
-        )
-    if settings.keeps_best and validation is None:
-        raise ValueError("patience and halve_after go by the validation accuracy: give validation")
-    if state is None:
-        state = State.start(settings, rng)
-        _rest(net)
-    history, first = state.history, len(state.history)
-    history.ended = _reason_to_end(state, settings)  # none at the start, nor in most that go on
-    sets = dict(monitor or {})
-    if validation is not None:
-        if "validation" in sets:
-            raise ValueError('monitor holds "validation" too: give it another name')
-        sets["validation"] = validation
+    sets = _sets(validation, monitor, settings)
     for data in (training, *sets.values()):
         check_dataset(data, net.n_in, net.n_out)
-    _check_goes_on(history, settings, list(sets))
+    if state is None:
+        state = State.start(settings, rng)
+        _reset(net)
+    history, first, skip = state.history, len(state.history), state.done
+    _check_resumes(history, settings, list(sets))
     history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
+    history.ended = _reason_to_end(state, settings)  # none at the start, nor at most resumes
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
+        pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
 
-        def stop() -> bool:
-            bar.advance()
+        def stop(done: int) -> bool:
+            bar.advance(done)
+            pause(done)
             return interrupted.is_set()
 
         epochs = net.sgd(
@@ -149,19 +164,14 @@ def train(
             order=order,
             transform=transform,
             stop=stop,
+            skip=skip,
         )
         start, last = perf_counter(), [p.copy() for p in net.parameters]
         try:
             for _ in epochs:
                 row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
-                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
-                    for name, data in sets.items():
-                        score = evaluate(net, data, settings.lmbda, settings.lmbda_l1)
-                        row |= {
-                            f"{name}_cost": score.cost,
-                            f"{name}_correct": score.correct,
-                            f"{name}_accuracy": score.accuracy,
-                        }
+                pause.epoch_ended()
+                row |= _measure(net, sets, settings)
                 _check_finite(row, len(history))
                 history.append(row)
                 if validation is not None:
@@ -169,26 +179,83 @@ def train(
                 bar.report(history)
                 if after_epoch is not None:
                     after_epoch(net, state)
-                if history.ended:
+                if history.ended or interrupted.is_set():
                     break
                 start, last = perf_counter(), [p.copy() for p in net.parameters]
-            else:
-                early = interrupted.is_set() and len(history) < settings.epochs
-                history.ended = history.ended or ("interrupted" if early else "all epochs done")
         except DivergedError as error:
             _restore(net, last)
-            _rest(net)  # velocities that are not finite would spoil every later step
+            _reset(net)  # velocities that are not finite would spoil every later step
             history.ended = str(error)
             raise
+        early = interrupted.is_set() and len(history) < settings.epochs
+        history.ended = history.ended or ("interrupted" if early else "all epochs done")
     if settings.keeps_best and state.best_parameters:
         _restore(net, state.best_parameters)
+    if interrupted.is_set():
+        raise TrainingInterrupted(history)
     return history
 
 
 _MAY_CHANGE = ("epochs", "patience", "halve_after")
 
 
-def _check_goes_on(history: History, settings: Settings, sets: list[str]) -> None:
+def _sets(
+    validation: Dataset | None, monitor: Mapping[str, Dataset] | None, settings: Settings
+) -> dict[str, Dataset]:
+    """Return the sets to measure after every epoch, by name."""
+    if not isinstance(monitor, Mapping | None):
+        raise TypeError(
+            'monitor must be a mapping like {"test": test_set}, not ' + type(monitor).__name__
+        )
+    if settings.keeps_best and validation is None:
+        raise ValueError("patience and halve_after go by the validation accuracy: give validation")
+    sets = dict(monitor or {})
+    if validation is not None:
+        if "validation" in sets:
+            raise ValueError('monitor holds "validation" too: give it another name')
+        sets["validation"] = validation
+    return sets
+
+
+def _measure(net: Network, sets: Mapping[str, Dataset], settings: Settings) -> dict[str, float]:
+    """Return cost, count and accuracy of each set, as History has them."""
+    row: dict[str, float] = {}
+    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for name, data in sets.items():
+            score = measure(net, data, settings.lmbda, settings.lmbda_l1)
+            row[f"{name}_cost"] = score.cost
+            row[f"{name}_correct"] = score.correct
+            row[f"{name}_accuracy"] = score.accuracy
+    return row
+
+
+class _Checkpoints:
+    """Calls back within an epoch, every so many seconds.
+
+    The state then has the shuffle stream as it was when the epoch began, so that the same order is
+    drawn again at the resume, and in `done` how many images of that order have been learned.
+    """
+
+    def __init__(
+        self, net: Network, state: State, callback: Callback | None, seconds: float
+    ) -> None:
+        self.net, self.state, self.callback, self.seconds = net, state, callback, seconds
+        self.epoch_ended()
+
+    def epoch_ended(self) -> None:
+        self.shuffle, self.last = self.state.streams.shuffle.bit_generator.state, perf_counter()
+        self.state.done = 0
+
+    def __call__(self, done: int) -> None:
+        if self.callback is None or perf_counter() - self.last < self.seconds:
+            return
+        generator = self.state.streams.shuffle.bit_generator
+        now, generator.state, self.state.done = generator.state, self.shuffle, done
+        self.callback(self.net, self.state)
+        generator.state, self.state.done, self.last = now, 0, perf_counter()
+
+
+def _check_resumes(history: History, settings: Settings, sets: list[str]) -> None:
     """Raise ValueError if a History was begun with other settings, or measures other sets."""
     began = history.settings
     differ = [
@@ -201,15 +268,15 @@ def _check_goes_on(history: History, settings: Settings, sets: list[str]) -> Non
         differ.append(f"measured sets {sorted(measured)}, not {sorted(sets)}")
     if differ:
         raise ValueError(
-            f"the state began with {'; '.join(differ)}: go on with the same, or start without a "
+            f"the state began with {'; '.join(differ)}: resume with the same, or start without a "
             "state"
         )
 
 
-def _rest(net: Network) -> None:
+def _reset(net: Network) -> None:
     for layer in net.layers:
-        if isinstance(layer, Learning):
-            layer.rest()
+        if isinstance(layer, Weights):
+            layer.reset()
 
 
 def _judge(net: Network, state: State, settings: Settings) -> None:
@@ -240,7 +307,7 @@ def _reason_to_end(state: State, settings: Settings) -> str:
     return ""
 
 
-def _restore(net: Network, parameters: tuple[Array, ...] | list[Array]) -> None:
+def _restore(net: Network, parameters: Sequence[Array]) -> None:
     for p, saved in zip(net.parameters, parameters, strict=True):
         p[...] = saved
 
@@ -272,4 +339,5 @@ def _interruptible() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own
+            signal.signal(signal.SIGINT, before)

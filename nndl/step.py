@@ -1,0 +1,160 @@
+"""One step of gradient descent: L2, L1 and momentum. Weights move here and nowhere else.
+
+Biases are the weights of a constant input of 1, so that BP3 is BP4 with a row of ones for x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from nndl._typing import Array
+from nndl.blas import MULTIPLICATIONS, add_scaled, columns_at_a_time, copied, gemm_of
+from nndl.initializers import Initializer
+from nndl.validation import Parameter, check_drawn
+
+__all__ = ["Step", "Weights", "plain_step", "take_step"]
+
+# w cut off at a tiny power of 2 is sgn(w) times that, at a third of the time of numpy.sign: 0 stays
+# 0, and multiplying by a power of 2 rounds nothing. As arrays, which are faster to pass.
+_TINY = 2.0**-80
+_NEAR_0 = {np.dtype(t).itemsize: (np.array(-_TINY, t), np.array(_TINY, t)) for t in "fd"}
+
+
+class Step:
+    """The numbers of one step with m of n examples.
+
+    `alpha` is -eta/m, `beta` is 1 - decay with `decay` = eta lmbda/n, `l1` is eta lmbda_l1/n
+    (equations 93, 97), `mu` the momentum coefficient (107). A step is `plain` without momentum and
+    L1: it is then one gemm for each array.
+    """
+
+    __slots__ = ("alpha", "beta", "decay", "l1", "mu", "plain")
+
+    def __init__(
+        self, m: int, n: int, eta: float, lmbda: float = 0, lmbda_l1: float = 0, mu: float = 0
+    ) -> None:
+        self.alpha, self.mu = -eta / m, mu
+        self.decay, self.l1 = eta * lmbda / n, eta * lmbda_l1 / n
+        self.beta = 1 - self.decay
+        self.plain = not (mu or lmbda_l1)
+
+
+class Weights:
+    """The weights and biases of a layer, (n_out, n_in) and (n_out, 1), and how they move."""
+
+    w, b = Parameter(), Parameter()
+    v_w: Array | None  # velocities, from the first step with momentum on
+    v_b: Array | None
+    buffers: ClassVar[tuple[str, ...]]  # what `allocate` makes and each mini-batch overwrites
+
+    def allocate(self, m: int) -> None:
+        """Make the buffers for mini-batches of m examples."""
+        raise NotImplementedError
+
+    def draw(
+        self,
+        init: Initializer,
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+        dtype: DTypeLike,
+        fan: tuple[int, int] | None = None,
+    ) -> None:
+        """Draw weights of the given shape, and biases; see `Initializer.draw`."""
+        w, b = check_drawn(init, shape, *init.draw(shape, rng, dtype, fan))
+        vars(self).update(w=np.ascontiguousarray(w, dtype), b=np.ascontiguousarray(b, dtype))
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the velocities to 0."""
+        self.v_w = self.v_b = None
+
+    def move(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
+        """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
+        if step.mu and self.v_w is None:
+            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
+        take_step(self.b, self.v_b, delta_b, ones, step.alpha, step.mu)
+        take_step(self.w, self.v_w, delta, x, step.alpha, step.mu, step.decay, step.l1)
+
+    @property
+    def shapes(self) -> str:
+        """The shapes of inputs and outputs in words: "784 -> 30"."""
+        return f"{self.w.shape[1]} -> {len(self.w)}"
+
+    def __repr__(self) -> str:
+        built = "w" in vars(self)
+        size = f": {self.shapes}, {self.w.size + self.b.size:,} parameters" if built else ""
+        return f"{self}{size}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy needs no buffers: after a large mini-batch they outweigh the weights.
+        return {k: v for k, v in vars(self).items() if k not in self.buffers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "w" in state:
+            self.allocate(0)
+
+
+def plain_step(w: Array, b: Array, m: int) -> Callable[[Array, Array, float, float], None]:
+    """Return the plain step of a layer, ``step(delta, x, alpha, beta)``, for m examples.
+
+    It computes w <- beta w + alpha delta @ x.T (BP4 and decay) and b <- b + alpha delta @ ones.T
+    (BP3) in place, each as one gemm. What depends on w, b and m alone is computed here, once: a
+    step of a 30-neuron network is about 5 % faster for it.
+    """
+    gemm, w_t, b_t, ones = gemm_of(w), w.T, b.T, np.ones((1, m), w.dtype)
+    large = w.size * m > MULTIPLICATIONS
+
+    # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c) -> c.
+    def step(delta: Array, x: Array, alpha: float, beta: float) -> None:
+        if large:
+            _accumulate(w, delta, x, alpha, beta)
+        elif gemm(alpha, x, delta, beta, w_t, 0, 1, 1) is not w_t:
+            raise copied(w, x)
+        if gemm(alpha, ones, delta, 1.0, b_t, 0, 1, 1) is not b_t:
+            raise copied(b, ones)
+
+    return step
+
+
+def take_step(
+    w: Array,
+    v: Array | None,
+    delta: Array,
+    x: Array,
+    alpha: float,
+    mu: float = 0.0,
+    decay: float = 0.0,
+    l1: float = 0.0,
+) -> None:
+    """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
+
+    Without a velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
+    one, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
+    Raises RuntimeError if BLAS would have to copy w because of its layout or dtype.
+    """
+    sign = w.clip(*_NEAR_0[w.itemsize]) if l1 else None  # sgn(w) * _TINY, before w moves
+    moved, beta = (w, 1 - decay) if v is None else (v, mu)
+    _accumulate(moved, delta, x, alpha, beta)
+    if sign is not None:
+        add_scaled(moved, -l1 / _TINY, sign)
+    if v is not None:
+        if decay:
+            add_scaled(v, -decay, w)
+        w += v
+
+
+def _accumulate(w: Array, delta: Array, x: Array, alpha: float, beta: float) -> None:
+    """Compute w <- beta w + alpha delta @ x.T in place, in parts if examples are many."""
+    m, w_t, gemm = x.shape[1], w.T, gemm_of(w)
+    some = columns_at_a_time(w, m) if w.size * m > MULTIPLICATIONS else 0
+    if some:
+        for i in range(0, m, some):
+            part = slice(i, i + some)
+            _accumulate(w, delta[:, part], x[:, part], alpha, 1.0 if i else beta)
+    elif gemm(alpha, x, delta, beta, w_t, 0, 1, 1) is not w_t:
+        raise copied(w, x)

@@ -1109,7 +1109,7 @@ def test_a_network_of_chapter_6_is_kept_on_disk_by_its_core(shared, tmp_path: Pa
             "filters and pools must be square",
         ),
         (lambda: [ConvPoolLayer((2, 3, 5, 5), (10, 1, 28, 28))], "a filter needs the maps of its"),
-        (lambda: [SoftmaxLayer(784, 10, p_dropout=1.0)], r"dropping a neuron must be in \[0, 1\)"),
+        (lambda: [SoftmaxLayer(784, 10, p_dropout=1.0)], r"dropping a neuron, in \[0, 1\)"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(make, message) -> None:

@@ -21,7 +21,7 @@ from nndl.network import Network
 from nndl.reproduction import experiments, jobs
 from nndl.reproduction.experiments import EXPERIMENTS, Reading, run_seed, vote
 from nndl.reproduction.report import render
-from nndl.training import History
+from nndl.training import History, TrainingInterrupted
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "book"
@@ -169,7 +169,7 @@ def test_where_results_lie_may_stand_before_the_command_or_after_it(
 @pytest.mark.parametrize("name", ["c3-hp-d", "c6-shallow"])
 def test_what_ctrl_c_has_cut_short_is_no_result(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def interrupted(net: Network, *args: object, **more: object) -> History:
-        return History({"validation_accuracy": [0.5]}, ended="interrupted")
+        raise TrainingInterrupted(History({"validation_accuracy": [0.5]}, ended="interrupted"))
 
     monkeypatch.setattr(experiments, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):

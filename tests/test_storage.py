@@ -447,7 +447,7 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
                 described(c, lambda r: r["layers"].insert(0, {"kind": "dropout", "p": 7})),
                 c.update({W.replace("0", "1"): c.pop(W), B.replace("0", "1"): c.pop(B)}),
             ],
-            "the probability of dropping a neuron must be in [0, 1), not 7",
+            "p must be a probability of dropping a neuron, in [0, 1), not 7",
         ),
     ],
 )
@@ -784,7 +784,7 @@ def test_a_run_goes_another_way_without_the_state_of_a_stream(tmp_path: Path, st
 
 def test_a_checkpoint_holds_everything_that_changes_in_training() -> None:
     known = {"history", "streams", "best_parameters"}
-    known |= {"eta", "best_correct", "waited", "waited_to_halve"}
+    known |= {"eta", "best_correct", "waited", "waited_to_halve", "done"}
     assert {f.name for f in fields(State)} == known
 
 
@@ -825,7 +825,7 @@ def test_velocities_and_best_parameters_come_back(tmp_path: Path) -> None:
         (lambda r: r.update(velocities=False), "unknown are ['velocity.layers.0.b', 'velocity.la"),
         (lambda r: r.update(best=1), "its description.best must be true or false, not 1"),
         (lambda r: r["settings"].update(eta=None), "settings.eta must be a number, not None"),
-        (lambda r: r["settings"].update(eta=-1), "the learning rate eta must be positive"),
+        (lambda r: r["settings"].update(eta=-1), "eta must be positive"),
         (lambda r: r["settings"].update(epochs=2.5), "epochs must be a whole number"),
         (lambda r: r["settings"].pop("mu"), "its description.settings must have the keys"),
         (lambda r: r["history"].update(ended=None), "history.ended must be a text, not None"),

@@ -32,12 +32,12 @@ SLIPPED_W0_AFTER_100 = [[0.0993309, 0.6425254], [0.3993309, 0.4425254]]
 
 
 class Slipped(Dense):
-    """A hidden layer that takes the error of its two outputs as a row, not as a column.
+    """A hidden layer that takes nabla_a of its two outputs as a row, not as a column.
 
     Row times column broadcasts to (2, 2), and so does the update of the weights: nothing fails.
     """
 
-    def error(self, nabla_a: Array) -> Array:
+    def delta(self, nabla_a: Array) -> Array:
         return nabla_a.T * self.activation.prime(self.a)
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:

@@ -52,7 +52,7 @@ class RoundedDense(Dense):
         self.a = 1 / (1 + exp)
         return self.a
 
-    def propagate(self, delta: Array) -> Array:
+    def backward(self, delta: Array) -> Array:
         return product(self.w.T, delta, self.parts)
 
     def update(self, delta: Array, step: Step) -> None:

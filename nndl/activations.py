@@ -131,6 +131,10 @@ class ReLU(Activation):
     def prime(self, a: Array) -> Array:
         return np.sign(a)
 
+    def delta(self, nabla_a: Array, a: Array) -> Array:
+        np.copyto(nabla_a, 0, where=a <= 0)  # a third of the time of a product with the sign
+        return nabla_a
+
 
 class Identity(Activation):
     """The linear neuron a = z, whose derivative is 1."""

@@ -1,8 +1,12 @@
 """Convolution and max-pooling: the layers of chapter 6.
 
-A picture of c maps is a column of height x width x c numbers, the maps of a pixel side by side. A
-convolution is a dense layer whose inputs are the patches of the pictures: with the K numbers of
-each patch as a column, (K, m x patches), its equations are those of `nndl.network.Dense`.
+A picture is a column of height x width x maps numbers, the maps of a pixel side by side. A
+convolution is a dense layer whose inputs are the patches of the pictures. Forward, the K numbers of
+each patch are gathered into a column, (K, m x patches), and the equation is that of `Dense`.
+Backward, the patches stay where they are: a filter has size x size pixels, and what one of them
+sees is the whole picture, shifted. So each equation is a sum over the pixels of a filter.
+
+Pictures are taken some at a time, as many as fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -17,22 +21,23 @@ from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
 from nndl.blas import columns, gemm_of
 from nndl.initializers import Initializer, default
-from nndl.layers import Layer
+from nndl.layers import Layer, Planes, Shape
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
 __all__ = ["Conv", "MaxPool"]
 
-BLOCK = 50  # pictures that `feedforward` answers at a time: their patches fit into the cache
+CACHE = 2**18  # numbers that the patches of a block of pictures may have: 1 MiB in float32
+FEW_MAPS = 24  # up to so many input maps, the gradient is faster by patches than by shifts
 
 
 class Conv(Weights, Layer):
-    """A convolution of square filters, stride 1, without padding; then pooling, if asked for.
+    """A convolution with square filters, followed by max-pooling if asked for.
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
-    added and the activation applied. For activations that never fall, as all that are taken here,
-    this gives what pooling at the end gives, ``Conv(20, 5)`` followed by ``MaxPool(2)``, with a
-    quarter of the work for 2 x 2.
+    added and the activation applied. For activations that never decrease, as all that are accepted
+    here, this equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of
+    the work for 2 x 2.
 
     Parameters
     ----------
@@ -43,9 +48,14 @@ class Conv(Weights, Layer):
     activation : Activation
         Of each neuron: all but softmax.
     pool : int
-        Height and width of what is pooled into one; 1 for no pooling.
+        Height and width of what is pooled into one; 1 for no pooling. Rows and columns that do not
+        fill a pool are left out.
     init : Initializer
-        It counts size^2 x maps inputs and outputs to a filter, the latter divided by pool^2.
+        It counts size^2 x maps inputs and outputs of a filter, the latter divided by pool^2.
+    stride : int
+        Pixels from one patch to the next.
+    padding : int or "same"
+        Zeros around the pictures. "same" keeps height and width at stride 1; size must be odd.
 
     Attributes
     ----------
@@ -56,11 +66,11 @@ class Conv(Weights, Layer):
     Raises
     ------
     ValueError
-        If a number is not whole and positive, or the activation is softmax; when the network is
-        built, if the pictures are smaller than a filter, or pools do not tile what comes out.
+        If a number is out of range, or the activation is softmax; when the network is built, if
+        the pictures are smaller than a filter or than a pool.
     """
 
-    buffers = ("work", "a", "delta_from", "delta_z")
+    buffers = ("m", "x", "a", "work", "nabla_x", "nabla_w", "later", "delta_from")
 
     def __init__(
         self,
@@ -69,27 +79,36 @@ class Conv(Weights, Layer):
         activation: Activation = sigmoid,
         pool: int = 1,
         init: Initializer = default,
+        *,
+        stride: int = 1,
+        padding: int | str = 0,
     ) -> None:
-        check(maps=maps, size=size, pool=pool)
+        if padding == "same":
+            if not isinstance(size, int) or size % 2 == 0:
+                raise ValueError(f"padding 'same' needs filters of odd size, not {size!r}")
+            padding = size // 2
+        check(maps=maps, size=size, pool=pool, stride=stride, padding=padding)
         check_functions(activation, init)
         if activation is softmax:
             raise ValueError(
                 "softmax is for the last layer, which is Dense: use another activation"
             )
         self.maps, self.size, self.pool = int(maps), int(size), int(pool)
+        self.stride, self.padding = int(stride), int(padding)
         self.activation, self.init = activation, init
 
-    def build(
-        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
-    ) -> tuple[int, ...]:
-        c, height, width = _check_pictures(self, shape)
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
+        c, *sides = _check_pictures(self, shape)
+        self.planes = isinstance(shape, Planes) and c > 1
+        height, width = (side + 2 * self.padding for side in sides)
         if min(height, width) < self.size:
             raise ValueError(
-                f"{self!r} is larger than its pictures of {height} x {width}: take a smaller filter"
+                f"{self!r} is larger than its pictures of {height} x {width}: use a smaller filter"
             )
-        self.shape_z = (height - self.size + 1, width - self.size + 1, self.maps)
+        self.shape_in, self.shape_padded = (*sides, c), (height, width, c)
+        rows, across = ((side - self.size) // self.stride + 1 for side in (height, width))
+        self.shape_z = (rows, across, self.maps)
         self.shape_out = _pooled(self, self.shape_z, self.pool)
-        self.shape_in = (height, width, c)
         k = self.size**2
         fan = (k * c, max(1, k * self.maps // self.pool**2))
         self.draw(self.init, (self.maps, k * c), rng, dtype, fan)
@@ -97,7 +116,12 @@ class Conv(Weights, Layer):
         return (self.maps, *self.shape_out[:2])
 
     def allocate(self, m: int) -> None:
-        self.work = _Buffers(self, m)
+        dtype = self.w.dtype
+        self.m, self.work = m, _Block(self, m)
+        self.a, self.nabla_x = (columns(prod(s), m, dtype) for s in (self.shape_out, self.shape_in))
+        self.nabla_w = np.empty_like(self.w)
+        self.delta_from: Array | None = None
+        self.later: list[Later] = []
 
     @property
     def filters(self) -> Array:
@@ -107,68 +131,58 @@ class Conv(Weights, Layer):
 
     def feedforward(self, x: Array) -> Array:
         m = x.shape[1]
-        outputs = columns(prod(self.shape_out), m, self.w.dtype)
-        work = _Buffers(self, min(m, BLOCK))
-        for i in range(0, m, BLOCK):
-            block = x[:, i : i + BLOCK]
-            if block.shape[1] != work.m:
-                work = _Buffers(self, block.shape[1])
-            outputs[:, i : i + BLOCK] = self._outputs(block, work)
+        work, outputs = _Block(self, m), columns(prod(self.shape_out), m, self.w.dtype)
+        for block in work.blocks(m):
+            self._outputs(x[:, block], work, outputs[:, block])
         return outputs
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
-        if x.shape[1] != self.work.m:
+        if x.shape[1] != self.m:
             self.allocate(x.shape[1])
-        self.delta_from: Array | None = None
-        self.a = self._outputs(x, self.work)
+        self.x, self.delta_from = x, None
+        self.later = [
+            self._outputs(x[:, block], self.work, self.a[:, block])
+            for block in self.work.blocks(self.m)
+        ]
         return self.a
 
-    def _outputs(self, x: Array, work: _Buffers) -> Array:
-        m = work.m
-        _cut(x.T.reshape(m, *self.shape_in), self.size, work.patches)
-        _product(self.w, work.patches, work.z)  #  z = w @ x for each patch                 (25)
-        largest, work.later = _pool(work.z.T.reshape(m, *self.shape_z), self.pool)
+    def _outputs(self, x: Array, work: _Block, a: Array) -> Later:
+        """Compute the outputs of a block into ``a``; return where the largest of each pool was."""
+        m = x.shape[1]
+        patches, z = work.patches_of(x), work.z[:, : m * prod(self.shape_z[:2])]
+        gemm_of(z)(1.0, self.w.T, patches, 0.0, z, 1, 0, 1)  #     z = w @ x for each patch  (25)
+        largest, later = _pool(z.T.reshape(m, *self.shape_z), self.shape_out, self.pool)
         z = largest.reshape(-1, self.maps).T
-        _add_bias(z, self.b, work.ones)  #                    + b                           (25)
-        return self.activation(z, z).T.reshape(m, -1).T
+        gemm_of(z)(1.0, self.b, work.ones[:, : z.shape[1]], 1.0, z, 0, 0, 1)  #  + b         (25)
+        self.activation(z, a.T.reshape(-1, self.maps).T)  #        a = sigma(z)              (25)
+        return later
 
     def delta(self, nabla_a: Array) -> Array:
-        return self.activation.delta(nabla_a, self.a)  # nabla_a * sigma'(z)               BP2
+        return self.activation.delta(nabla_a, self.a)  #           nabla_a * sigma'(z)       BP2
 
     def backward(self, delta: Array) -> Array:
-        delta_z, _ = self._spread(delta)
-        height, width, c = self.shape_in
-        rows, across, _ = self.shape_z
-        pictures = np.zeros((self.work.m, height, width, c), delta.dtype)
-        part = columns(c, delta_z.shape[1], delta.dtype)
-        pixels = part.T.reshape(-1, rows, across, c)
-        # One pixel of the patches at a time: patches overlap, so they cannot be written at once.
-        for k, (i, j) in enumerate(np.ndindex(self.size, self.size)):
-            w = self.w[:, k * c : (k + 1) * c]
-            _transposed_product(w, delta_z, part)  #  w.T @ delta for each patch    BP2
-            pictures[:, i : i + rows, j : j + across] += pixels
-        return pictures.reshape(-1, height * width * c).T
+        self._differentiate(delta, self.nabla_x)
+        return self.nabla_x
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
-        delta_z, delta_b = self._spread(delta)
-        nabla_b: Array = delta_b.sum(axis=1, keepdims=True)  #   dC/db = delta           BP3
-        nabla_w: Array = delta_z @ self.work.patches.T  #        dC/dw = delta @ x.T        BP4
-        return nabla_b, nabla_w
+        if self.delta_from is not delta:  # nothing below asked for nabla_x
+            self._differentiate(delta, None)
+        nabla_b: Array = delta.T.reshape(-1, self.maps).T.sum(axis=1, keepdims=True)  #      BP3
+        return nabla_b, self.nabla_w.copy()
+
+    def _differentiate(self, delta: Array, nabla_x: Array | None) -> None:
+        """Compute nabla_w, and with it nabla_x where it is asked for, block by block."""
+        self.nabla_w[...] = 0
+        self.delta_from = delta
+        for block, later in zip(self.work.blocks(self.m), self.later, strict=True):
+            delta_z = self.work.spread(delta[:, block], later)
+            if nabla_x is not None:
+                self.work.transposed(delta_z, nabla_x[:, block])  # w.T @ delta              BP2
+            self.work.gradient(delta_z, self.x[:, block], self.nabla_w)  # delta @ x.T       BP4
 
     def update(self, delta: Array, step: Step) -> None:
-        delta_z, delta_b = self._spread(delta)
-        self.move(delta_z, self.work.patches, delta_b, self.work.ones, step)
-
-    def _spread(self, delta: Array) -> tuple[Array, Array]:
-        """Return delta patch by patch, (maps, m x patches), before the pooling and after it.
-
-        An output that was not the largest of its pool had no influence: its error is 0.
-        """
-        delta_b = delta.T.reshape(self.work.m, *self.shape_out)
-        if self.delta_from is not delta:  # backward and update ask for the same
-            spread = _unpool(delta_b, self.work.later, self.pool)
-            self.delta_from, self.delta_z = delta, spread.reshape(-1, self.maps).T
-        return self.delta_z, delta_b.reshape(-1, self.maps).T
+        nabla_b, nabla_w = self.gradient(delta)
+        self.move(nabla_w, None, nabla_b, None, step)
 
     @property
     def shapes(self) -> str:
@@ -176,49 +190,142 @@ class Conv(Weights, Layer):
         return " -> ".join(pictures)
 
     def __str__(self) -> str:
+        stride = f", stride {self.stride}" if self.stride > 1 else ""
+        padding = f", padding {self.padding}" if self.padding else ""
         pool = f", pool {self.pool}" if self.pool > 1 else ""
-        return f"Conv({self.maps}, {self.size}x{self.size}, {self.activation}{pool})"
+        size = f"{self.size}x{self.size}"
+        return f"Conv({self.maps}, {size}, {self.activation}{stride}{padding}{pool})"
 
 
-class _Buffers:
-    """What a convolution of m pictures works in."""
+class _Block:
+    """The arrays that a block of pictures is worked on in, and the products over its patches.
+
+    delta is kept in a grid as large as the padded pictures, with 0 wherever no patch begins. Then
+    pixel (i, j) of all filters, at once, is a shift of the grid by i rows and j pixels.
+    """
 
     def __init__(self, conv: Conv, m: int) -> None:
-        (height, width, maps), dtype = conv.shape_z, conv.w.dtype
-        self.m = m
-        self.patches = columns(conv.w.shape[1], m * height * width, dtype)
-        self.z = columns(maps, m * height * width, dtype)
-        self.ones = np.ones((1, m * prod(conv.shape_out[:2])), dtype)
-        self.later: Later = ([], [])
+        self.conv, dtype = conv, conv.w.dtype
+        (height, width, c), (rows, across, maps) = conv.shape_padded, conv.shape_z
+        size, stride = conv.size, conv.stride
+        self.m = min(m, max(1, CACHE // (conv.w.shape[1] * rows * across)))
+        self.patches = columns(conv.w.shape[1], self.m * rows * across, dtype)
+        self.z = columns(maps, self.m * rows * across, dtype)
+        self.ones = np.ones((1, self.m * rows * across), dtype)
+        self.padded = np.zeros((self.m, height, width, c), dtype)
+        self.nabla = np.zeros_like(self.padded)
+        self.grid = np.zeros((self.m, height, width, maps), dtype)
+        self.begins = (
+            slice(None),
+            slice(0, rows * stride, stride),
+            slice(0, across * stride, stride),
+        )
+        self.shifts = [i * width + j for i in range(size) for j in range(size)]
+        self.length = height * width - self.shifts[-1]  # pixels that a patch can begin at
+
+    def blocks(self, m: int) -> list[slice]:
+        """Return the blocks of m pictures."""
+        return [slice(i, min(i + self.m, m)) for i in range(0, m, self.m or 1)]
+
+    def pictures(self, x: Array) -> Array:
+        """Return the columns x as pictures (m, height, width, c), padded."""
+        conv, m = self.conv, x.shape[1]
+        height, width, c = conv.shape_in
+        if conv.planes:
+            pictures = x.T.reshape(m, c, height, width).transpose(0, 2, 3, 1)
+        else:
+            pictures = x.T.reshape(m, height, width, c)
+        if conv.padding or conv.planes:
+            p = conv.padding
+            self.padded[:m, p : p + height, p : p + width] = pictures
+            return self.padded[:m]
+        return np.ascontiguousarray(pictures)
+
+    def patches_of(self, x: Array) -> Array:
+        """Return the patches of the columns x, (K, m x patches).
+
+        A row of a patch, size x c numbers, lies together in the picture and is copied together.
+        """
+        pictures, (rows, across, _) = self.pictures(x), self.conv.shape_z
+        size, stride, c = self.conv.size, self.conv.stride, pictures.shape[3]
+        by_picture, by_row, by_pixel, by_map = pictures.strides
+        strides = (by_picture, stride * by_row, stride * by_pixel, by_row, by_map)
+        shape = (len(pictures), rows, across, size, size * c)
+        patches = self.patches[:, : prod(shape[:3])]
+        patches.T.reshape(shape)[...] = as_strided(pictures, shape, strides)
+        return patches
+
+    def spread(self, delta: Array, later: Later) -> Array:
+        """Return delta where each patch begins, (m, height, width, maps), before the pooling.
+
+        An output that was not the largest of its pool had no influence: its delta is 0.
+        """
+        m, grid = delta.shape[1], self.grid[: delta.shape[1]]
+        _unpool(delta.T.reshape(m, *self.conv.shape_out), later, self.conv.pool, grid[self.begins])
+        return grid
+
+    def transposed(self, delta_z: Array, nabla_x: Array) -> None:
+        """Compute w.T @ delta for all patches into the columns nabla_x."""
+        conv, m = self.conv, len(delta_z)
+        height, width, c = conv.shape_in
+        out = nabla_x.T.reshape(m, height, width, c)
+        nabla = self.nabla[:m] if conv.padding else out
+        nabla[...] = 0
+        gemm, n = gemm_of(nabla), self.length
+        filters = np.ascontiguousarray(conv.w.reshape(conv.maps, -1, c).swapaxes(0, 1))
+        deltas = delta_z.reshape(m, -1, conv.maps)
+        for picture, delta in zip(nabla.reshape(m, -1, c), deltas, strict=True):
+            delta_t = delta[:n].T
+            for w, s in zip(filters, self.shifts, strict=True):
+                gemm(1.0, w.T, delta_t, 1.0, picture[s : s + n].T, 0, 0, 1)
+        if conv.padding:
+            p = conv.padding
+            out[...] = nabla[:, p : p + height, p : p + width]
+
+    def gradient(self, delta_z: Array, x: Array, nabla_w: Array) -> None:
+        """Add delta @ x.T over all patches to nabla_w."""
+        conv, gemm = self.conv, gemm_of(nabla_w)
+        maps, c = conv.maps, conv.shape_in[2]
+        if c <= FEW_MAPS:
+            patches = self.patches_of(x)
+            delta = delta_z[self.begins].reshape(-1, maps)
+            gemm(1.0, patches, delta.T, 1.0, nabla_w.T, 0, 1, 1)
+            return
+        pictures, n = self.pictures(x).reshape(len(delta_z), -1, c), self.length
+        nabla = np.zeros((len(self.shifts), maps, c), nabla_w.dtype)
+        for picture, delta in zip(pictures, delta_z.reshape(len(delta_z), -1, maps), strict=True):
+            delta_t = delta[:n].T
+            for nabla_k, s in zip(nabla, self.shifts, strict=True):
+                gemm(1.0, picture[s : s + n].T, delta_t, 1.0, nabla_k.T, 0, 1, 1)
+        nabla_w += nabla.swapaxes(0, 1).reshape(maps, -1)
 
 
 class MaxPool(Layer):
     """The largest of each size x size neurons of a map; pools do not overlap.
 
-    Where several are equally large, the leftmost, and of these the uppermost, takes all of the
-    error.
+    Rows and columns that do not fill a pool are left out. Where several neurons of a pool are
+    equally large, the leftmost, and of these the uppermost, takes all of delta.
 
     Parameters
     ----------
     size : int
-        Height and width of a pool; it must divide those of the pictures.
+        Height and width of a pool.
 
     Raises
     ------
     ValueError
-        If size is not whole and positive; when the network is built, if it does not divide.
+        If size is not whole and positive; when the network is built, if pictures are smaller.
     """
 
     def __init__(self, size: int = 2) -> None:
         check(size=size)
         self.size = int(size)
 
-    def build(
-        self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
-    ) -> tuple[int, ...]:
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
         c, height, width = _check_pictures(self, shape)
-        self.shape_out = _pooled(self, (height, width, c), self.size)
+        self.planes = isinstance(shape, Planes) and c > 1
         self.shape_in = (height, width, c)
+        self.shape_out = _pooled(self, self.shape_in, self.size)
         return (c, *self.shape_out[:2])
 
     def feedforward(self, x: Array) -> Array:
@@ -229,58 +336,34 @@ class MaxPool(Layer):
         return outputs
 
     def _outputs(self, x: Array) -> tuple[Array, Later]:
-        m = x.shape[1]
-        largest, later = _pool(x.T.reshape(m, *self.shape_in), self.size)
+        m, (height, width, c) = x.shape[1], self.shape_in
+        if self.planes:
+            pictures = x.T.reshape(m, c, height, width).transpose(0, 2, 3, 1)
+        else:
+            pictures = x.T.reshape(m, height, width, c)
+        largest, later = _pool(pictures, self.shape_out, self.size)
         return largest.reshape(m, -1).T, later
 
     def backward(self, delta: Array) -> Array:
         m = delta.shape[1]
-        spread = _unpool(delta.T.reshape(m, *self.shape_out), self.later, self.size)
+        spread = np.zeros((m, *self.shape_in), delta.dtype)
+        _unpool(delta.T.reshape(m, *self.shape_out), self.later, self.size, spread)
         return spread.reshape(m, -1).T
 
     def __repr__(self) -> str:
         return f"MaxPool({self.size})"
 
 
-# On pictures, (m, height, width, maps).
-
-
-def _product(w: Array, x: Array, out: Array) -> Array:
-    """Compute w @ x, shape (n_out, m), into ``out`` (from `columns`) and return it."""
-    gemm_of(out)(1.0, w.T, x, 0.0, out, 1, 0, 1)
-    return out
-
-
-def _transposed_product(w: Array, delta: Array, out: Array) -> Array:
-    """Compute w.T @ delta, shape (n_in, m), into ``out`` (from `columns`) and return it."""
-    gemm_of(out)(1.0, w.T, delta, 0.0, out, 0, 0, 1)
-    return out
-
-
-def _add_bias(z: Array, b: Array, ones: Array) -> None:
-    """Compute z <- z + b in place, for z (n_out, m) with contiguous columns and ones (1, m)."""
-    gemm_of(z)(1.0, b, ones, 1.0, z, 0, 0, 1)
-
+# Pooling of pictures, (m, height, width, maps).
 
 Later = tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]
 """For rows, then columns: where the second, third, ... of a pool is larger than those before."""
 
 
-def _cut(pictures: Array, size: int, patches: Array) -> None:
-    """Copy the size x size patches of all pictures into the columns of patches, (K, m x patches).
-
-    A row of a patch, size x maps numbers, lies together in the picture and is copied together.
-    """
-    m, height, width, c = pictures.shape
-    by_picture, by_row, by_pixel, by_map = pictures.strides
-    shape = (m, height - size + 1, width - size + 1, size, size * c)
-    windows = as_strided(pictures, shape, (by_picture, by_row, by_pixel, by_row, by_map))
-    patches.T.reshape(shape)[...] = windows
-
-
-def _pool(z: Array, size: int) -> tuple[Array, Later]:
+def _pool(z: Array, shape_out: Shape, size: int) -> tuple[Array, Later]:
     """Return the largest of each pool, (m, height/size, width/size, maps), and where it was."""
-    largest, rows = _largest([z[:, i::size] for i in range(size)])
+    height, width = size * shape_out[0], size * shape_out[1]
+    largest, rows = _largest([z[:, i:height:size, :width] for i in range(size)])
     largest, across = _largest([largest[:, :, i::size] for i in range(size)])
     return largest, (rows, across)
 
@@ -293,20 +376,20 @@ def _largest(parts: list[Array]) -> tuple[Array, list[NDArray[np.bool_]]]:
     return largest, later
 
 
-def _unpool(delta: Array, later: Later, size: int) -> Array:
-    """Return (m, height, width, maps) with each error where the largest was, and 0 elsewhere."""
+def _unpool(delta: Array, later: Later, size: int, out: Array) -> None:
+    """Write each delta into ``out`` where the largest of its pool was, and 0 beside it."""
     if size == 1:
-        return delta
+        out[...] = delta
+        return
     m, height, width, c = delta.shape
     rows, across = later
     wide = np.empty((m, height, width * size, c), delta.dtype)
-    _hand_back(delta, across, [wide[:, :, i::size] for i in range(size)])
-    spread = np.empty((m, height * size, width * size, c), delta.dtype)
-    _hand_back(wide, rows, [spread[:, i::size] for i in range(size)])
-    return spread
+    _give_back(delta, across, [wide[:, :, i::size] for i in range(size)])
+    fitting = out[:, : height * size, : width * size]  # the rest of ``out`` is, and stays, 0
+    _give_back(wide, rows, [fitting[:, i::size] for i in range(size)])
 
 
-def _hand_back(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -> None:
+def _give_back(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -> None:
     """Give delta to the last part that was larger than those before it."""
     for part, larger in zip(parts[:0:-1], later[::-1], strict=True):
         np.multiply(delta, larger, out=part)
@@ -317,19 +400,20 @@ def _hand_back(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array])
 # Validation.
 
 
-def _check_pictures(layer: object, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _check_pictures(layer: object, shape: Shape) -> Shape:
     if len(shape) != 3:
         raise ValueError(
             f"{layer!r} needs pictures (maps, height, width) from the layer below or as the "
-            f"network's input_shape, like (1, 28, 28), not {shape}"
+            f"network's input_shape, like (1, 28, 28), not {tuple(shape)}"
         )
     return shape
 
 
-def _pooled(layer: object, shape: tuple[int, int, int], size: int) -> tuple[int, int, int]:
+def _pooled(layer: object, shape: Shape, size: int) -> Shape:
     height, width, c = shape
-    if height % size or width % size:
+    if min(height, width) < size:
         raise ValueError(
-            f"{layer!r} cannot pool maps of {height} x {width}: {size} must divide both sides"
+            f"{layer!r} cannot pool maps of {height} x {width}: use pools of at most "
+            f"{min(height, width)}"
         )
     return height // size, width // size, c

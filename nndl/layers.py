@@ -19,9 +19,13 @@ from nndl.initializers import Initializer, default
 from nndl.step import Step, Weights, plain_step
 from nndl.validation import check, check_functions
 
-__all__ = ["Dense", "Dropout", "Layer"]
+__all__ = ["Dense", "Dropout", "Layer", "Planes"]
 
 Shape = tuple[int, ...]
+
+
+class Planes(Shape):
+    """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
 
 
 class Layer(Protocol):

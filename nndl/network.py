@@ -21,7 +21,7 @@ from nndl.batches import Transform, mini_batches
 from nndl.costs import Cost, cross_entropy
 from nndl.dataset import Dataset
 from nndl.initializers import Initializer, default
-from nndl.layers import Layer
+from nndl.layers import Layer, Planes
 from nndl.rng import Rng, Streams, generator
 from nndl.sizes import as_layers
 from nndl.step import Step
@@ -72,9 +72,9 @@ class Network:
         self.layers, self.output, self.input_shape = as_layers(*arguments)
         self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
         self.n_in, self.n_out = prod(self.input_shape), self.output.n_out
-        rng, shape = generator(rng), self.input_shape
+        rng, shape = generator(rng), Planes(self.input_shape)
         for layer in self.layers:
-            shape = layer.build(shape, rng, self.dtype)
+            shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
 
     @property
     def weights(self) -> tuple[Array, ...]:

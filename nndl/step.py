@@ -72,8 +72,13 @@ class Weights:
         """Set the velocities to 0."""
         self.v_w = self.v_b = None
 
-    def move(self, delta: Array, x: Array, delta_b: Array, ones: Array, step: Step) -> None:
-        """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
+    def move(
+        self, delta: Array, x: Array | None, delta_b: Array, ones: Array | None, step: Step
+    ) -> None:
+        """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b.
+
+        Without x and ones, delta and delta_b are nabla_w and nabla_b themselves.
+        """
         if step.mu and self.v_w is None:
             self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
         take_step(self.b, self.v_b, delta_b, ones, step.alpha, step.mu)
@@ -125,13 +130,15 @@ def take_step(
     w: Array,
     v: Array | None,
     delta: Array,
-    x: Array,
+    x: Array | None,
     alpha: float,
     mu: float = 0.0,
     decay: float = 0.0,
     l1: float = 0.0,
 ) -> None:
     """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
+
+    Without x, delta is the gradient itself, (n_out, n_in).
 
     Without a velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
     one, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
@@ -148,8 +155,13 @@ def take_step(
         w += v
 
 
-def _accumulate(w: Array, delta: Array, x: Array, alpha: float, beta: float) -> None:
+def _accumulate(w: Array, delta: Array, x: Array | None, alpha: float, beta: float) -> None:
     """Compute w <- beta w + alpha delta @ x.T in place, in parts if examples are many."""
+    if x is None:
+        if beta != 1:
+            w *= beta
+        add_scaled(w, alpha, delta)
+        return
     m, w_t, gemm = x.shape[1], w.T, gemm_of(w)
     some = columns_at_a_time(w, m) if w.size * m > MULTIPLICATIONS else 0
     if some:

@@ -79,6 +79,8 @@ RULES = {
     "maps": _at_least(1, _WHOLE),
     "size": _at_least(1, _WHOLE),
     "pool": _at_least(1, _WHOLE),
+    "stride": _at_least(1, _WHOLE),
+    "padding": _at_least(0, f'"same" or {_WHOLE}'),
     "p": _PROBABILITY,
     "h": Rule(Real, lambda v: 0 < v < inf, "a small positive number, like 1e-5"),
 }

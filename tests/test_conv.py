@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nndl import conv as conv_module
 from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation, identity, relu, softmax, tanh
-from nndl.conv import BLOCK, Conv, MaxPool
+from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
 from nndl.gradient_check import gradient_check
@@ -42,13 +43,18 @@ def pictures_of(columns: Array, shape: tuple[int, ...]) -> Array:
     return columns.reshape(height, width, maps, -1).transpose(3, 2, 0, 1)
 
 
-def correlated(filters: Array, pictures: Array) -> Array:
+def correlated(filters: Array, pictures: Array, stride: int = 1) -> Array:
     """Return the weighted inputs without bias: the sum in each filter's window at each pixel."""
-    (maps, _, size, _), (m, _, height, width) = filters.shape, pictures.shape
-    z = np.empty((m, maps, height - size + 1, width - size + 1))
+    (maps, _, size, _), (m, _, *sides) = filters.shape, pictures.shape
+    z = np.empty((m, maps, *((side - size) // stride + 1 for side in sides)))
     for i, k, y, x in np.ndindex(z.shape):
-        z[i, k, y, x] = (filters[k] * pictures[i, :, y : y + size, x : x + size]).sum()
+        top, left = stride * y, stride * x
+        z[i, k, y, x] = (filters[k] * pictures[i, :, top : top + size, left : left + size]).sum()
     return z
+
+
+def padded(pictures: Array, padding: int) -> Array:
+    return np.pad(pictures, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
 
 
 def winners(z: Array, pool: int) -> dict[tuple[int, ...], tuple[int, int]]:
@@ -71,12 +77,13 @@ def pooled(z: Array, pool: int) -> Array:
 
 
 def gradients(
-    filters: Array, pictures: Array, delta: Array, pool: int
+    filters: Array, pictures: Array, delta: Array, pool: int, stride: int = 1
 ) -> tuple[Array, Array, Array]:
-    """Return nabla_b (maps,), and what the filters and the pictures get, for an error delta."""
+    """Return nabla_b (maps,), and the gradients of filters and pictures, for a given delta."""
     size = filters.shape[2]
     nabla_filters, nabla_pictures = np.zeros_like(filters), np.zeros_like(pictures)
-    for (i, k, y, x), (row, column) in winners(correlated(filters, pictures), pool).items():
+    for (i, k, y, x), pixel in winners(correlated(filters, pictures, stride), pool).items():
+        row, column = (stride * side for side in pixel)
         window = (slice(None), slice(row, row + size), slice(column, column + size))
         nabla_filters[k] += delta[i, k, y, x] * pictures[i][window]
         nabla_pictures[i][window] += delta[i, k, y, x] * filters[k]
@@ -91,6 +98,8 @@ class Case:
     maps: int
     size: int
     pool: int = 1
+    stride: int = 1
+    padding: int = 0
 
 
 CASES = [
@@ -102,6 +111,14 @@ CASES = [
     Case((3, 3, 3), 2, 3),  # the filter is as large as the picture
     Case((1, 1, 1), 1, 1),
     Case((2, 5, 3), 3, 2, pool=2),
+    Case((1, 7, 9), 2, 3, pool=2),  # the last row and column of the maps fill no pool
+    Case((2, 8, 7), 3, 3, stride=2),
+    Case((2, 9, 11), 2, 3, pool=2, stride=2),
+    Case((3, 5, 6), 2, 3, padding=1),
+    Case((2, 6, 7), 3, 5, padding=2, pool=2),
+    Case((2, 7, 6), 2, 3, padding=1, stride=2),
+    Case((25, 6, 5), 3, 3, padding=1, pool=2),  # so many input maps that the gradient takes shifts
+    Case((26, 5, 7), 2, 2, stride=2),
 ]
 
 
@@ -109,10 +126,12 @@ def prepared(
     case: Case, rng: np.random.Generator, f: Activation = tanh, m: int = M
 ) -> tuple[Conv, Array, Array, Array]:
     """Return a layer, m pictures for it, its answer by the reference, and an error."""
-    conv = Conv(case.maps, case.size, f, pool=case.pool)
+    options = {"stride": case.stride, "padding": case.padding}
+    conv = Conv(case.maps, case.size, f, pool=case.pool, **options)
     shape = conv.build(case.shape, rng, np.float64)
     pictures = rng.normal(size=(m, *case.shape))
-    z = pooled(correlated(conv.filters, pictures), case.pool) + conv.b[:, :, None]
+    z = correlated(conv.filters, padded(pictures, case.padding), case.stride)
+    z = pooled(z, case.pool) + conv.b[:, :, None]
     assert shape == z.shape[1:]
     return conv, pictures, f(z), rng.normal(size=z.shape)
 
@@ -145,7 +164,10 @@ def test_gradients_are_those_of_a_loop_over_pixels(
     case: Case, layout: str, rng: np.random.Generator
 ) -> None:
     conv, pictures, _, error = prepared(case, rng)
-    nabla_b, nabla_filters, nabla_pictures = gradients(conv.filters, pictures, error, case.pool)
+    p, (_, height, width) = case.padding, case.shape
+    expected = gradients(conv.filters, padded(pictures, p), error, case.pool, case.stride)
+    nabla_b, nabla_filters, nabla_pictures = expected
+    nabla_pictures = nabla_pictures[:, :, p : p + height, p : p + width]
     conv.forward(flat(pictures), None)
     delta = np.array(flat(error), order="F" if layout == "columns" else "C")
     before = delta.copy()
@@ -327,8 +349,9 @@ def test_gradients_are_those_of_pytorch(rng: np.random.Generator) -> None:
     z = functional.linear(a.permute(0, 2, 3, 1).flatten(1), w, b)
     functional.cross_entropy(z, torch.tensor(labels)).backward()
 
-    np.testing.assert_allclose(net(flat(pictures)), torch.softmax(z, 1).detach().T, rtol=1e-10)
-    nabla_b, nabla_w = net.backprop(flat(pictures), labels)
+    x = pictures.reshape(6, -1).T  # plane by plane, as PyTorch has it
+    np.testing.assert_allclose(net(x), torch.softmax(z, 1).detach().T, rtol=1e-10)
+    nabla_b, nabla_w = net.backprop(x, labels)
     rows = [f.grad.permute(0, 2, 3, 1).flatten(1) for f in (f_1, f_2)]
     expected = [*rows, w.grad, *(p.grad[:, None] for p in (b_1, b_2, b))]
     for g, e in zip([*nabla_w, *nabla_b], expected, strict=True):
@@ -418,15 +441,20 @@ def test_an_answer_leaves_what_the_way_back_needs(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("pool", [1, 2])
-@pytest.mark.parametrize("m", [0, 1, BLOCK, BLOCK + 1, 2 * BLOCK + 7])
-def test_answers_in_blocks_are_those_at_once(m: int, pool: int, rng: np.random.Generator) -> None:
-    conv = Conv(3, 3, pool=pool)
-    conv.build((2, 6, 6), rng, np.float64)
-    a = rng.normal(size=(72, m))
-    answer = conv.feedforward(a)
-    assert answer.shape == (48 // pool**2, m)
-    if m:
-        np.testing.assert_allclose(answer, conv.forward(a, None), rtol=1e-12)
+@pytest.mark.parametrize("m", [0, 1, 5, 6, 17])
+def test_blocks_give_what_all_pictures_give_at_once(
+    m: int, pool: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, delta, results = rng.normal(size=(72, m)), rng.normal(size=(48 // pool**2, m)), []
+    for pictures in (5, 100):
+        monkeypatch.setattr(conv_module, "CACHE", pictures * 18 * 16)
+        conv = Conv(3, 3, pool=pool)
+        conv.build((2, 6, 6), np.random.default_rng(1), np.float64)
+        assert conv.feedforward(x).shape == (48 // pool**2, m)
+        outputs = conv.forward(x, None).copy()
+        results.append([conv.feedforward(x), outputs, conv.backward(delta), *conv.gradient(delta)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
 def test_threads_get_their_own_answers(rng: np.random.Generator) -> None:
@@ -529,9 +557,7 @@ def test_softmax_is_for_the_last_layer() -> None:
         ([Conv(2, 5)], (1, 4, 9), r"Conv\(2, 5x5, sigmoid\) is larger than its .* 4 x 9"),
         ([Conv(2, 5)], (1, 9, 4), "is larger than its pictures of 9 x 4"),
         ([Conv(2, 5), Conv(2, 5)], (1, 8, 8), "is larger than its pictures of 4 x 4"),
-        ([Conv(2, 4, pool=2)], (1, 9, 8), "cannot pool maps of 6 x 5: 2 must divide both"),
-        ([Conv(2, 4, pool=2)], (1, 8, 9), "cannot pool maps of 5 x 6: 2 must divide both"),
-        ([MaxPool(3)], (1, 9, 8), r"MaxPool\(3\) cannot pool maps of 9 x 8: 3 must divide both"),
+        ([Conv(2, 4, pool=6)], (1, 9, 8), "cannot pool maps of 6 x 5: use pools of at most 5"),
         ([MaxPool(3)], (1, 2, 2), "cannot pool maps of 2 x 2"),
         ([Conv(2, 5)], 784, r"needs pictures \(maps, height, width\) .* not \(784,\)"),
         ([MaxPool(2)], (28, 28), r"MaxPool\(2\) needs pictures .* not \(28, 28\)"),

@@ -1097,10 +1097,6 @@ def test_a_network_of_chapter_6_is_kept_on_disk_by_its_core(shared, tmp_path: Pa
             r"layers\[1\] must take \(784,\), .* \(1, 28, 28\)",
         ),
         (
-            lambda: [ConvPoolLayer((2, 1, 5, 5), (10, 1, 28, 28), (5, 5)), SoftmaxLayer(32, 10)],
-            "5 must divide both sides",
-        ),
-        (
             lambda: [ConvPoolLayer((2, 1, 5, 4), (10, 1, 28, 28))],
             "filters and pools must be square",
         ),

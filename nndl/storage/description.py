@@ -58,7 +58,9 @@ def _describe_layer(layer: Any) -> dict[str, Any]:
     kinds = [kind for kind, cls in _LAYERS.items() if type(layer) is cls]
     if not kinds:
         raise ValueError(f"a file can hold the layers {', '.join(_LAYERS)}, not {layer!r}")
-    record = {"kind": kinds[0]} | {n: getattr(layer, n) for n in _ARGUMENTS[kinds[0]]}
+    arguments = {n: getattr(layer, n) for n in _ARGUMENTS[kinds[0]]}
+    defaults = _DEFAULTS.get(kinds[0], {}).items()
+    record = {"kind": kinds[0]} | {n: v for n, v in arguments.items() if (n, v) not in defaults}
     if "activation" in record:
         record["activation"] = _name(layer.activation, ACTIVATIONS)
     if "init" in record:  # one that is not in the table has done its work, and is forgotten
@@ -88,7 +90,8 @@ def build(record: dict[str, Any], stored: Arrays) -> Network:
     """Return the network of a checked description and its arrays."""
     layers = []
     for i, layer in enumerate(record["layers"]):
-        arguments = {name: layer[name] for name in _ARGUMENTS[layer["kind"]]}
+        arguments = _DEFAULTS.get(layer["kind"], {}) | layer
+        del arguments["kind"]
         if "activation" in arguments:
             arguments["activation"] = ACTIVATIONS[layer["activation"]]
         if "init" in arguments:
@@ -128,6 +131,9 @@ class _Stored(Initializer):
 
 # What a description may hold.
 
+_DEFAULTS: dict[str, dict[str, Any]] = {"conv": {"stride": 1, "padding": 0}}
+"""Arguments that are left out where they have these values, as in files of version 0.1.0."""
+
 WHOLE = range(1, 2**31)
 _LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "conv": Conv, "max-pool": MaxPool}
 _ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -143,6 +149,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
         "activation": frozenset(ACTIVATIONS),
         "pool": WHOLE,
         "init": (frozenset(INITIALIZERS),),
+        "stride": WHOLE,
+        "padding": range(2**31),
     },
     "max-pool": {"size": WHOLE},
 }
@@ -172,7 +180,8 @@ def check_description(content: Any, *formats: str) -> dict[str, Any]:
     check(record, FORMATS[record["format"]], "its description")
     for i, layer in enumerate(record["layers"]):
         check(layer.get("kind"), frozenset(_LAYERS), f"layers[{i}].kind")
-        check(layer, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
+        whole = _DEFAULTS.get(layer["kind"], {}) | layer
+        check(whole, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
     return record
 
 

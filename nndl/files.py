@@ -1,29 +1,128 @@
-"""Files that are whole or not there, and folders that one run at a time writes to."""
+"""Regular files, written atomically or read with a limit, and folders with one writer at a time."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from nndl.text import printable
 
-__all__ = ["atomic_write", "folder_lock", "make_folder", "write_text"]
+__all__ = [
+    "atomic_write",
+    "folder_lock",
+    "make_folder",
+    "open_regular",
+    "read_regular",
+    "remove_parts",
+    "write_text",
+]
+
+
+def _module(name: str) -> Any:
+    """Return a module of the standard library, or None on a system that lacks it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+fcntl = _module("fcntl")  # not on Windows
+msvcrt = _module("msvcrt")  # only on Windows
+
+LONGEST_PATH = 400  # characters of a path that a message shows
+_PART = f".*.{'[0-9a-f]' * 8}.part"
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file, or a symbolic link to one, for reading as bytes.
+
+    A named pipe would block until somebody writes to it, and a device like /dev/zero never ends.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, not readable, or not a regular file (IsADirectoryError for a
+        folder).
+    ValueError
+        If the path holds a null character.
+    """
+    return _open(path, "rb")
+
+
+def _open(path: str | Path, mode: str) -> BinaryIO:
+    with suppress(FileNotFoundError):  # which may be what is wanted, and open says it better
+        _check_regular(path)  # before opening: to open a device may already do something
+    nonblocking = getattr(os, "O_NONBLOCK", 0)  # in case a named pipe takes the place just now
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | nonblocking, 0o666)
+        try:
+            _check_regular(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    return cast("BinaryIO", open(path, mode, opener=opener))
+
+
+def _check_regular(path: str | Path, opened: int | None = None) -> None:
+    try:
+        kind = stat.S_IFMT(os.stat(path if opened is None else opened).st_mode)
+    except ValueError as error:
+        raise ValueError(f"{_shown(path)} cannot be the name of a file: {error}") from None
+    if kind != stat.S_IFREG:
+        error_type = IsADirectoryError if kind == stat.S_IFDIR else OSError
+        raise error_type(
+            f"{_shown(path)} is {_KINDS.get(kind, 'something else')}, not a regular file: give the "
+            "name of a file"
+        )
+
+
+def _shown(path: str | Path) -> str:
+    return printable(path, LONGEST_PATH)
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises
+    ------
+    ValueError
+        If the file is larger; no more than ``most`` bytes are read.
+    OSError
+        As `open_regular`.
+    """
+    with open_regular(path) as file:
+        raw = file.read(most + 1) or b""
+        if len(raw) > most:
+            size = os.fstat(file.fileno()).st_size
+            raise ValueError(f"it has {size:,} bytes, but may have at most {most:,}")
+    return raw
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a binary file that takes the place of ``path`` when the block ends well.
+    """Open a binary file that replaces ``path`` when the block ends without an exception.
 
-    Until then, and if the block fails, what was there before stays whole and nothing else is left
-    behind; only a process killed in the block leaves a hidden ``.part`` file, for `folder_lock` to
-    sweep away. The mode is what the umask allows; a symbolic link is followed.
+    Until then, and if the block fails, the old file stays as it is and nothing else is left behind.
+    Only a process that is killed inside the block leaves a hidden ``.part`` file, which
+    `folder_lock` or `remove_parts` removes. The mode is what the umask allows; a symbolic link is
+    followed.
 
     Raises
     ------
@@ -35,7 +134,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(f"{path} is a folder or a device: give the name of a file")
+            raise OSError(f"{_shown(path)} is a folder or a device: give the name of a file")
         with open(part, "xb") as file:
             yield file
             file.flush()
@@ -44,23 +143,24 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             part.unlink()
-        # A full disk names no file, the rest names the part: say what the caller asked for.
+        # A full disk gives no file name, and other errors name the part: name what was asked for.
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(part), part):
             state = "as it was" if os.path.exists(path) else "not there"
             if not path.parent.is_dir():
-                state += f", nor is a folder {path.parent}"
-            reason = f"{error.strerror}: cannot write {path}, which is {state}"
+                state += f", nor is a folder {_shown(path.parent)}"
+            reason = f"{error.strerror}: cannot write {_shown(path)}, which is {state}"
             raise OSError(error.errno, reason) from error
         raise
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, and those above it, where they are not there yet; OSError says why not."""
+    """Make a folder and its parents if they do not exist; OSError says why it cannot be made."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise OSError(
-            f"{path} should be a folder, or become one, but cannot ({error.strerror}): give another"
+            f"{_shown(path)} must be a folder or a new name, but cannot be made "
+            f"({error.strerror}): give another"
         ) from None
 
 
@@ -70,30 +170,65 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode())
 
 
+def remove_parts(folder: str | Path, seconds: float = 3600) -> None:
+    """Remove the ``.part`` files of killed processes that nobody has written to for a while.
+
+    Parameters
+    ----------
+    folder : str or Path
+        May be missing.
+    seconds : float
+        Age by the last write. With 0 nobody else may be writing to the folder: see `folder_lock`.
+    """
+    now = time.time()
+    for part in Path(folder).glob(_PART):
+        with suppress(OSError):  # another process may have been faster
+            if not seconds or now - part.lstat().st_mtime > seconds:
+                part.unlink()
+
+
 @contextmanager
 def folder_lock(folder: str | Path) -> Iterator[None]:
-    """Keep a folder to this process while the block runs, and clear it of half-written files.
+    """Lock a folder for this process while the block runs, and remove half-written files.
 
-    The lock is advisory, on the empty file ``.lock``, and ends with the process, however it ends.
-    Where the system has no fcntl (Windows), nothing is locked.
+    The lock is advisory, on the empty file ``.lock``. The system releases it when the process ends,
+    however it ends. It is a lock of fcntl, or of msvcrt on Windows.
 
     Raises
     ------
     BlockingIOError
-        If another process holds the folder.
+        If another process holds the lock.
     OSError
-        If the folder is missing or not writable.
+        If the folder is missing or not writable, or ``.lock`` is not a regular file.
     """
-    with open(Path(folder) / ".lock", "ab") as file:
-        if fcntl is not None:
-            try:
-                # lockf, not flock: a worker forked by a run that was killed does not inherit it.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                raise BlockingIOError(
-                    f"another process is writing to {folder}: wait until it ends, or choose "
-                    "another folder"
-                ) from None
-        for part in Path(folder).glob(f".*.{'[0-9a-f]' * 8}.part"):
-            part.unlink(missing_ok=True)
-        yield
+    with _open(Path(folder) / ".lock", "ab") as file:
+        try:
+            _lock(file)
+        except (BlockingIOError, PermissionError):
+            raise BlockingIOError(
+                f"another process is writing to {_shown(folder)}: wait until it ends, or choose "
+                "another folder"
+            ) from None
+        remove_parts(folder, 0)
+        try:
+            yield
+        finally:
+            _unlock(file)
+
+
+# Own code and not the library filelock, whose lock (flock) a forked worker inherits: a worker that
+# outlives a killed run would keep the folder locked.
+
+
+def _lock(file: BinaryIO) -> None:
+    if fcntl is not None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif msvcrt is not None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # PermissionError if it is held
+
+
+def _unlock(file: BinaryIO) -> None:
+    if fcntl is None and msvcrt is not None:  # fcntl's lock ends with the file
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)

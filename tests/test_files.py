@@ -1,17 +1,27 @@
-"""Files are whole or not there, whatever happens: checked with real processes where it can be."""
+"""Atomic writes, locks and regular files, tested with real processes wherever possible."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from nndl.files import atomic_write, folder_lock, write_text
+from nndl import files
+from nndl.files import (
+    atomic_write,
+    folder_lock,
+    open_regular,
+    read_regular,
+    remove_parts,
+    write_text,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,7 +41,71 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
-def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+# Reading: regular files only.
+
+
+def test_a_regular_file_and_a_link_to_one_can_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("a")
+    for name in ("a", "link"):
+        with open_regular(tmp_path / name) as file:
+            assert file.read() == b"content"
+        assert read_regular(tmp_path / name, 7) == b"content"
+        with pytest.raises(ValueError, match="it has 7 bytes, but may have at most 6"):
+            read_regular(tmp_path / name, 6)
+
+
+def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as server:
+        before = Path.cwd()
+        os.chdir(tmp_path)  # the name of a socket has at most 107 bytes
+        try:
+            server.bind("socket")
+        finally:
+            os.chdir(before)
+        for name, reason in [
+            ("pipe", "is a named pipe, not a regular file"),
+            ("zero", "is a device, not a regular file"),
+            ("folder", "is a folder, not a regular file"),
+            ("socket", "is a socket, not a regular file"),
+            ("loop", "Too many levels of symbolic links"),
+            ("missing", "No such file or directory"),
+        ]:
+            start = time.perf_counter()
+            with pytest.raises(OSError, match=reason) as caught:
+                open_regular(tmp_path / name)
+            assert time.perf_counter() - start < 1
+            assert name in str(caught.value)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"a\\x00b cannot be the name of a file"):
+        open_regular("a\0b")
+
+
+def test_a_pipe_that_replaces_a_file_at_the_last_moment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"content")
+    open_now = os.open
+
+    def replaced(name: str, *rest: int) -> int:
+        path.unlink()
+        os.mkfifo(path)
+        return open_now(name, *rest)
+
+    monkeypatch.setattr(os, "open", replaced)
+    with pytest.raises(OSError, match="is a named pipe"):
+        open_regular(path)
+
+
+# Writing.
+
+
+def test_a_file_is_replaced_only_when_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with atomic_write(path) as file:
@@ -107,7 +181,7 @@ try:
 except OSError as error:
     print(error)
 """
-    for size in (100_001, 1_000_000):  # fails in the flush, and in the write itself
+    for size in (100_001, 1_000_000):  # the flush fails, and then the write itself
         process = python(code, path, size)
         out, err = process.communicate()
         assert "File too large: cannot write" in out, err
@@ -121,7 +195,7 @@ def test_a_folder_without_permission_leaves_the_old_file(tmp_path: Path) -> None
     tmp_path.chmod(0o555)
     code = """
 import ctypes, os, sys
-if len(sys.argv) == 3:  # root without CAP_DAC_OVERRIDE obeys permissions, as everybody else
+if len(sys.argv) == 3:  # without CAP_DAC_OVERRIDE, permissions bind root too
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], sys.argv[1]])
 """
@@ -222,7 +296,73 @@ with folder_lock(sys.argv[1]):
         run.communicate()
 
 
-def test_the_lock_sweeps_away_only_what_was_half_written(tmp_path: Path) -> None:
+def test_a_lock_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(OSError, match="lock is a named pipe"), folder_lock(tmp_path):
+        pass
+
+
+class Msvcrt:
+    """What Windows has: a lock of bytes, here of names, that only one can hold."""
+
+    LK_NBLCK, LK_UNLCK = 2, 0
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+
+    def locking(self, descriptor: int, mode: int, n_bytes: int) -> None:
+        assert n_bytes == 1
+        place = os.fstat(descriptor).st_ino + os.lseek(descriptor, 0, os.SEEK_CUR)
+        if mode == self.LK_UNLCK:
+            self.held.remove(place)
+        elif place in self.held:
+            raise PermissionError(13, "Permission denied")
+        else:
+            self.held.add(place)
+
+
+def test_windows_locks_with_msvcrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files, "msvcrt", Msvcrt())
+    monkeypatch.delattr(os, "O_NONBLOCK")
+    for _ in range(2):
+        with folder_lock(tmp_path):
+            with pytest.raises(BlockingIOError, match="another process"), folder_lock(tmp_path):
+                pass
+            write_text(tmp_path / "a.txt", "text")
+            assert read_regular(tmp_path / "a.txt", 4) == b"text"
+
+
+def test_files_can_be_used_without_modules_that_only_some_systems_have() -> None:
+    code = """
+import sys
+for name in ("fcntl", "resource", "msvcrt"):
+    sys.modules[name] = None
+import select
+del select.poll
+from nndl import Network, storage
+from nndl.files import fcntl, folder_lock, msvcrt
+assert fcntl is msvcrt is None
+with folder_lock(sys.argv[1]):
+    storage.save(Network([3, 2]), sys.argv[1] + "/net.npz")
+print(storage.load(sys.argv[1] + "/net.npz").n_in)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = python(code, folder).communicate()
+    assert out == "3\n", err
+
+
+def test_old_half_written_files_are_removed_without_a_lock(tmp_path: Path) -> None:
+    old, new = tmp_path / ".a.json.0123abcd.part", tmp_path / ".b.json.0123abcd.part"
+    for part in (old, new):
+        part.touch()
+    os.utime(old, (0, time.time() - 3700))
+    remove_parts(tmp_path)
+    assert names(tmp_path) == [new.name]
+    remove_parts(tmp_path / "missing")
+
+
+def test_the_lock_removes_only_half_written_files(tmp_path: Path) -> None:
     left = [".a.npz.0123abcd.part", ".a.npz.part", "b.part", ".b.download.part", ".hidden"]
     for name in left:
         (tmp_path / name).touch()

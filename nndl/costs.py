@@ -110,11 +110,16 @@ class LogLikelihood(Cost):
 
 
 def _log_others(z: Array) -> Array:
-    """Return L_j = ln sum_{k != j} exp(z_k), shape (n_out, m)."""
-    n, m = z.shape
-    others = np.broadcast_to(z, (n, n, m)).copy()
-    others[np.diag_indices(n)] = -np.inf
-    result: Array = logsumexp(others, axis=1)
+    """Return L_j = ln sum_{k != j} exp(z_k), shape (n_out, m), in time and memory of O(n_out m)."""
+    largest = z.max(axis=0)
+    top = z.argmax(axis=0), np.arange(z.shape[1])
+    # exp(z_j) is at most half of the sum, so that the difference is exact to rounding, unless z_j
+    # is the largest.
+    scaled = np.exp(z - largest)
+    result: Array = largest + np.log(np.maximum(scaled.sum(axis=0) - scaled, 1))
+    others = z.copy()
+    others[top] = -np.inf
+    result[top] = logsumexp(others, axis=0)
     return result
 
 

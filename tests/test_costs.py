@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -170,3 +171,16 @@ def test_copies_and_pickles_are_the_same_object(cost: Cost) -> None:
     assert copy.deepcopy([cost])[0] is cost
     assert pickle.loads(pickle.dumps(cost)) is cost
     assert COSTS[repr(cost)] is cost
+
+
+def test_the_cross_entropy_of_many_softmax_outputs_takes_memory_for_one_matrix() -> None:
+    z = np.random.default_rng(0).normal(size=(1000, 1000))
+    y = np.eye(1000)
+    tracemalloc.start()
+    values = cross_entropy.value(z, softmax(z), y, softmax)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 15 * z.nbytes
+    a = softmax(z[:, 0].astype(np.longdouble))
+    expected = -np.log(a[0]) - np.log1p(-a[1:]).sum()
+    assert values[0] == pytest.approx(float(expected), rel=1e-13)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nndl.dataset import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
 from nndl.storage.description import (
@@ -20,8 +22,9 @@ from nndl.storage.description import (
     parameter_names,
     parameters,
 )
-from nndl.storage.histories import HISTORY
+from nndl.storage.histories import HISTORY, MOST_EPOCHS, check_lengths
 from nndl.storage.networks import opened_description, write_description
+from nndl.storage.reader import Arrays
 from nndl.training import History, Settings, State
 
 __all__ = ["load_checkpoint", "read_about", "save_checkpoint"]
@@ -30,9 +33,14 @@ CHECKPOINT = "nndl checkpoint"
 
 
 def save_checkpoint(
-    path: str | Path, net: Network, state: State, settings: Settings, **about: Any
+    path: str | Path,
+    net: Network,
+    state: State,
+    settings: Settings,
+    sets: Mapping[str, Dataset] | None = None,
+    **about: Any,
 ) -> None:
-    """Write all that training needs to go on as if it had never stopped, atomically.
+    """Write all that training needs to continue as if it had never stopped, atomically.
 
     Parameters
     ----------
@@ -41,7 +49,9 @@ def save_checkpoint(
     net : Network
         With its velocities.
     state, settings : State, Settings
-        As given to ``after_epoch`` of `nndl.training.train`, and to `train` itself.
+        As `nndl.training.train` gives them to ``after_epoch``, and as they were given to `train`.
+    sets : mapping of names to Datasets, optional
+        What the run trains on and measures: `load_checkpoint` refuses to resume with others.
     **about
         As for `save`; the same errors.
     """
@@ -54,30 +64,42 @@ def save_checkpoint(
     if state.best_parameters:
         for name, p in zip(values, state.best_parameters, strict=True):
             arrays[f"best.{name}"] = p
+    history, series = _describe_history(state.history)
     description = {
-        "format": CHECKPOINT,
         **describe(net),
         "settings": asdict(settings),
-        "history": asdict(state.history),
+        "history": history,
         "streams": state.streams.state,
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "velocities": moving,
         "best": bool(state.best_parameters),
+        "digests": {name: data.digest for name, data in (sets or {}).items()},
         "about": about,
     }
-    write_description(path, description, arrays)
+    write_description(path, CHECKPOINT, description, arrays | series)
 
 
-def load_checkpoint(path: str | Path) -> tuple[Network, State, Settings]:
+def load_checkpoint(
+    path: str | Path, sets: Mapping[str, Dataset] | None = None
+) -> tuple[Network, State, Settings]:
     """Read what `save_checkpoint` wrote: network, state and settings, the same to the last bit.
 
-    ``train(net, training, settings, state=state, ...)`` goes on from there. Raises as `load`.
+    ``train(net, training, settings, state=state, ...)`` resumes from there. Raises as `load`.
+
+    Parameters
+    ----------
+    path : str or Path
+    sets : mapping of names to Datasets, optional
+        As for `save_checkpoint`: ValueError if one of a name that both know has other content.
     """
     with opened_description(path, CHECKPOINT) as (record, stored):
+        _check_sets(record, sets or {})
         names = parameter_names(record)
         velocities = [f"velocity.{name}" for name in names if record["velocities"]]
         best = [f"best.{name}" for name in names if record["best"]]
-        check_names(stored, [*names, *velocities, *best])
+        series = [f"history.{i}" for i, _ in enumerate(record["history"].get("series", ()))]
+        check_names(stored, [*names, *velocities, *best, *series])
+        history = _read_history(record["history"], stored)
         net = build(record, stored)
         values = parameters(net)
         arrays = {
@@ -87,7 +109,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, State, Settings]:
         for name in velocities:
             _, _, i, p = name.split(".")
             setattr(net.layers[int(i)], f"v_{p}", arrays[name])
-        state = State(History(**record["history"]), Streams(0), **record["counters"])
+        state = State(history, Streams(0), **record["counters"])
         state.streams.state = record["streams"]
         state.best_parameters = tuple(arrays[name] for name in best)
         return net, state, Settings(**record["settings"])
@@ -98,6 +120,46 @@ def read_about(path: str | Path) -> dict[str, Any]:
     with opened_description(path, NETWORK, CHECKPOINT) as (record, _):
         about: dict[str, Any] = record["about"]
         return about
+
+
+def _check_sets(record: dict[str, Any], sets: Mapping[str, Dataset]) -> None:
+    began = record.get("digests", {})  # version 1 has none
+    differ = [name for name, data in sets.items() if began.get(name, data.digest) != data.digest]
+    if differ:
+        raise ValueError(
+            f"the {' and the '.join(differ)} set differ from those that the run began with: "
+            "restore the data, or start another run"
+        )
+
+
+# The History: its series are arrays, so that a hundred thousand epochs take a few megabytes and
+# some ten milliseconds.
+
+
+def _describe_history(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
+    check_lengths(history.epochs)
+    kinds, arrays = {}, {}
+    for i, (name, values) in enumerate(history.epochs.items()):
+        counts = set(map(type, values)) == {int} and max(values) < 2**63 and min(values) >= -(2**63)
+        array = np.array(values, np.int64 if counts else np.float64)
+        kinds[name], arrays[f"history.{i}"] = array.dtype.name, array
+    record = {key: getattr(history, key) for key in HISTORY if key != "epochs"}
+    series = [{"name": name, "dtype": kind} for name, kind in kinds.items()]
+    return record | {"epochs": len(history), "series": series}, arrays
+
+
+def _read_history(record: dict[str, Any], stored: Arrays) -> History:
+    if "series" in record:
+        record = dict(record)
+        shape, series = (record.pop("epochs"),), record.pop("series")
+        record["epochs"] = {
+            one["name"]: stored[f"history.{i}"](shape, np.dtype(one["dtype"])).tolist()
+            for i, one in enumerate(series)
+        }
+        if len(record["epochs"]) < len(series):
+            raise ValueError("two series of its history have the same name")
+    check_lengths(record["epochs"])  # of version 1, where they are in the description
+    return History(**record)
 
 
 # What a checkpoint holds besides a network.
@@ -115,11 +177,23 @@ _STREAM = {
     "has_uint32": range(2),
     "uinteger": range(2**32),
 }
-FORMATS[CHECKPOINT] = NETWORK_KEYS | {
-    "settings": {f.name: (float,) if f.default is None else float for f in fields(Settings)},
+_SETTINGS = {f.name: (float,) if f.default is None else float for f in fields(Settings)}
+_VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
+    "settings": {
+        **dict.fromkeys(["epochs", "mini_batch_size", "eta", "lmbda", "lmbda_l1", "mu"], float),
+        "patience": (float,),
+        "halve_after": (float,),
+    },
     "history": HISTORY,
     "streams": dict.fromkeys(Streams.names, _STREAM),
     "counters": _COUNTERS,
     "velocities": bool,
     "best": bool,
 }
+_SERIES = {"name": str, "dtype": frozenset({"float64", "int64"})}
+_VERSION_2 = _VERSION_1 | {
+    "settings": _SETTINGS,
+    "history": HISTORY | {"epochs": range(MOST_EPOCHS + 1), "series": [_SERIES, 1000]},
+    "digests": {str: str},
+}
+FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2}

@@ -1,8 +1,8 @@
 """A network as a description in JSON and named arrays, and back.
 
-docs/formats.md describes the keys. The classes and functions that a description may name stand in
-tables, here and in activations.py, costs.py and initializers.py: no name from a file is looked up
-elsewhere.
+docs/formats.md describes the keys. The classes and functions that a description may name are in
+tables, here and in activations.py, costs.py and initializers.py; a name from a file is looked up
+nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,16 @@ from nndl.costs import COSTS
 from nndl.initializers import INITIALIZERS, Initializer, default
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
-from nndl.storage.archive import Arrays, Reader
+from nndl.storage.reader import Arrays, Reader
 from nndl.storage.schema import check
 
 __all__ = [
     "FORMATS",
+    "LARGEST",
+    "MOST_LAYERS",
     "NETWORK",
     "NETWORK_KEYS",
-    "VERSION",
-    "WHOLE",
+    "SIZE",
     "build",
     "check_description",
     "check_names",
@@ -40,13 +42,11 @@ __all__ = [
 ]
 
 NETWORK = "nndl network"
-VERSION = 1
 
 
 def describe(net: Network) -> dict[str, Any]:
     """Return what a file says about a network besides its arrays, as plain JSON."""
     return {
-        "version": VERSION,
         "dtype": net.dtype.name,
         "input_shape": [int(n) for n in net.input_shape],
         "cost": _name(net.cost, COSTS),
@@ -63,7 +63,7 @@ def _describe_layer(layer: Any) -> dict[str, Any]:
     record = {"kind": kinds[0]} | {n: v for n, v in arguments.items() if (n, v) not in defaults}
     if "activation" in record:
         record["activation"] = _name(layer.activation, ACTIVATIONS)
-    if "init" in record:  # one that is not in the table has done its work, and is forgotten
+    if "init" in record:  # no longer needed: one that is not in the table is left out
         record["init"] = layer.init.name if layer.init in INITIALIZERS.values() else None
     return record
 
@@ -76,18 +76,18 @@ def _name(thing: Any, table: Mapping[str, Any]) -> str:
 
 def parameters(net: Network, prefix: str = "") -> dict[str, Any]:
     """Return name -> array, in the order of `net.parameters`; with "v_", the velocities."""
-    learning = [(i, layer) for i, layer in enumerate(net.layers) if layer.w is not None]
-    return {f"layers.{i}.{p}": getattr(layer, prefix + p) for p in "wb" for i, layer in learning}
+    weighted = [(i, layer) for i, layer in enumerate(net.layers) if layer.w is not None]
+    return {f"layers.{i}.{p}": getattr(layer, prefix + p) for p in "wb" for i, layer in weighted}
 
 
 def parameter_names(record: dict[str, Any]) -> list[str]:
     """Return the names of the parameters that a description implies, in the same order."""
-    learning = [i for i, layer in enumerate(record["layers"]) if "init" in layer]
-    return [f"layers.{i}.{p}" for p in "wb" for i in learning]
+    weighted = [i for i, layer in enumerate(record["layers"]) if "init" in layer]
+    return [f"layers.{i}.{p}" for p in "wb" for i in weighted]
 
 
 def build(record: dict[str, Any], stored: Arrays) -> Network:
-    """Return the network of a checked description and its arrays."""
+    """Return the network of a validated description and its arrays."""
     layers = []
     for i, layer in enumerate(record["layers"]):
         arguments = _DEFAULTS.get(layer["kind"], {}) | layer
@@ -113,7 +113,7 @@ def build(record: dict[str, Any], stored: Arrays) -> Network:
 
 @dataclass(frozen=True)
 class _Stored(Initializer):
-    """Draws nothing: gives a layer its arrays from a file, if they have the shapes it asks for."""
+    """Gives a layer its arrays from a file, if they have the shapes it asks for; draws nothing."""
 
     w: Reader
     b: Reader
@@ -134,55 +134,72 @@ class _Stored(Initializer):
 _DEFAULTS: dict[str, dict[str, Any]] = {"conv": {"stride": 1, "padding": 0}}
 """Arguments that are left out where they have these values, as in files of version 0.1.0."""
 
-WHOLE = range(1, 2**31)
+MOST_LAYERS = 1000
+LARGEST = 2**24  # the most numbers that a layer may take or compute for one image
+SIZE = range(1, LARGEST + 1)
 _LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "conv": Conv, "max-pool": MaxPool}
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "dense": {
-        "n_out": WHOLE,
+        "n_out": SIZE,
         "activation": frozenset(ACTIVATIONS),
         "init": (frozenset(INITIALIZERS),),
     },
     "dropout": {"p": float},
     "conv": {
-        "maps": WHOLE,
-        "size": WHOLE,
+        "maps": SIZE,
+        "size": SIZE,
         "activation": frozenset(ACTIVATIONS),
-        "pool": WHOLE,
+        "pool": SIZE,
         "init": (frozenset(INITIALIZERS),),
-        "stride": WHOLE,
-        "padding": range(2**31),
+        "stride": SIZE,
+        "padding": range(LARGEST),
     },
-    "max-pool": {"size": WHOLE},
+    "max-pool": {"size": SIZE},
 }
+_VERSION = range(1, 1000)
 NETWORK_KEYS = {
     "format": str,
-    "version": WHOLE,
+    "version": _VERSION,
     "dtype": frozenset({"float32", "float64"}),
-    "input_shape": [WHOLE],
+    "input_shape": [SIZE, 8],
     "cost": frozenset(COSTS),
-    "layers": [dict],
+    "layers": [dict, MOST_LAYERS],
     "about": dict,
 }
-FORMATS: dict[str, dict[str, Any]] = {NETWORK: NETWORK_KEYS}
+FORMATS: dict[str, dict[int, dict[str, Any]]] = {NETWORK: {1: NETWORK_KEYS}}
+"""The keys of each version of each format; the last is the one that is written."""
 
 
 def check_description(content: Any, *formats: str) -> dict[str, Any]:
-    """Return a description in one of the formats, once everything in it is found right."""
+    """Return a description in one of the formats, after validating everything in it."""
     check(content, dict, "its description")
     record: dict[str, Any] = content
     check(record.get("format"), frozenset(formats), "its format")
-    check(record.get("version"), WHOLE, "its version")
-    if record["version"] > VERSION:
+    check(record.get("version"), _VERSION, "its version")
+    versions = FORMATS[record["format"]]
+    if record["version"] not in versions:
         raise ValueError(
             f"it was written by a later nndl (format version {record['version']}, this one reads "
-            f"{VERSION}): upgrade nndl"
+            f"up to {max(versions)}): upgrade nndl"
         )
-    check(record, FORMATS[record["format"]], "its description")
+    check(record, versions[record["version"]], "its description")
     for i, layer in enumerate(record["layers"]):
         check(layer.get("kind"), frozenset(_LAYERS), f"layers[{i}].kind")
         whole = _DEFAULTS.get(layer["kind"], {}) | layer
         check(whole, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
+    _check_size(record)
     return record
+
+
+def _check_size(record: dict[str, Any]) -> None:
+    """Bound the numbers of a layer: a file of a few kB could describe a layer of gigabytes."""
+    shape = record["input_shape"]
+    maps = max((layer["maps"] for layer in record["layers"] if "maps" in layer), default=1)
+    if prod(shape) > LARGEST or maps * prod(shape[-2:]) > LARGEST:
+        raise ValueError(
+            f"its input_shape {shape} with up to {maps:,} maps means layers of more than "
+            f"{LARGEST:,} numbers for each image"
+        )
 
 
 def check_names(stored: Arrays, expected: list[str]) -> None:

@@ -12,17 +12,17 @@ from nndl.activations import sigmoid
 from nndl.costs import cross_entropy, quadratic
 from nndl.layers import Dense
 from nndl.network import Network
-from nndl.storage.archive import Arrays
-from nndl.storage.description import NETWORK, VERSION, WHOLE
+from nndl.storage.description import LARGEST, MOST_LAYERS, NETWORK, SIZE
+from nndl.storage.reader import Arrays
 from nndl.storage.schema import check
 
 __all__ = ["from_network2", "to_network2"]
 
 _NETWORK2_COSTS = {"CrossEntropyCost": cross_entropy, "QuadraticCost": quadratic}
 _NETWORK2 = {
-    "sizes": [WHOLE],
-    "weights": [list],
-    "biases": [list],
+    "sizes": [SIZE, MOST_LAYERS + 1],
+    "weights": [list, MOST_LAYERS],
+    "biases": [list, MOST_LAYERS],
     "cost": frozenset(_NETWORK2_COSTS),
     "about": dict,
 }
@@ -42,7 +42,7 @@ def to_network2(net: Network, about: dict[str, Any]) -> dict[str, Any]:
         "weights": [w.tolist() for w in net.weights],
         "biases": [b.tolist() for b in net.biases],
         "cost": costs[net.cost],
-    } | ({"about": about} if about else {})  # network2 reads over a key that it does not know
+    } | ({"about": about} if about else {})  # network2 ignores a key that it does not know
 
 
 def from_network2(content: Any) -> tuple[dict[str, Any], Arrays]:
@@ -54,7 +54,7 @@ def from_network2(content: Any) -> tuple[dict[str, Any], Arrays]:
     layer = {"kind": "dense", "activation": "sigmoid", "init": "default"}
     record = {
         "format": NETWORK,
-        "version": VERSION,
+        "version": 1,
         "dtype": "float64",
         "input_shape": [n_in],
         "cost": _NETWORK2_COSTS[content["cost"]].name,
@@ -71,7 +71,7 @@ def from_network2(content: Any) -> tuple[dict[str, Any], Arrays]:
 
 
 def _read_rows(name: str, rows: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
-    check(rows, [[float]], name)
+    check(rows, [[float, LARGEST], LARGEST], name)
     if len(rows) != shape[0] or any(len(row) != shape[1] for row in rows):
         raise ValueError(f"{name} must be {shape[0]} lists of {shape[1]} numbers")
     return np.array(rows, dtype)

@@ -14,8 +14,9 @@ from typing import Any
 from nndl._typing import Array
 from nndl.files import write_text
 from nndl.network import Network
-from nndl.storage.archive import Arrays, opened, write
+from nndl.storage.archive import opened, write
 from nndl.storage.description import (
+    FORMATS,
     NETWORK,
     build,
     check_description,
@@ -25,7 +26,8 @@ from nndl.storage.description import (
     parameters,
 )
 from nndl.storage.network2 import from_network2, to_network2
-from nndl.storage.schema import dumps
+from nndl.storage.reader import Arrays
+from nndl.storage.schema import check_size, dumps
 
 __all__ = [
     "load",
@@ -45,9 +47,9 @@ def save(net: Network, path: str | Path, **about: Any) -> None:
     net : Network
     path : str or Path
         Ending in .npz, in .safetensors (needs the library of that name), or in .json for the format
-        of the book's network2, which knows only layers of sigmoid neurons.
+        of the book's network2, which can hold only layers of sigmoid neurons.
     **about
-        Plain JSON to keep with it: ``preprocessing="raw/256", data="MNIST", accuracy=0.9512``.
+        Plain JSON to store with it: ``preprocessing="raw/256", data="MNIST", accuracy=0.9512``.
 
     Raises
     ------
@@ -57,39 +59,46 @@ def save(net: Network, path: str | Path, **about: Any) -> None:
     ImportError
         If safetensors is needed and not installed.
     OSError
-        If the file cannot be written; what was there before is whole.
+        If the file cannot be written; the old one is as it was.
     """
     if Path(path).suffix == ".json":
-        write_text(path, dumps(to_network2(net, about)))
+        _save_network2(net, path, about)
     else:
-        write_description(
-            path, {"format": NETWORK, **describe(net), "about": about}, parameters(net)
-        )
+        write_description(path, NETWORK, {**describe(net), "about": about}, parameters(net))
 
 
 def load(path: str | Path) -> Network:
-    """Read a network that `save`, or the book's network2, has written.
+    """Read a network that `save` or the book's network2 wrote.
 
     Raises
     ------
     ValueError
-        If the file is not whole, holds something else, or is of a later version.
+        If the file is damaged, holds something else, or was written by a later version.
     ImportError
         If safetensors is needed and not installed.
     OSError
-        If the file cannot be opened.
+        If the file cannot be opened, or is not a regular file.
     """
     return _load(path)
 
 
 def save_network2(net: Network, path: str | Path) -> None:
-    """Write a network as network2 does, JSON under any name; raises as `save`."""
-    write_text(path, dumps(to_network2(net, {})))
+    """Write a network as network2 does, as JSON in a file of any name; raises as `save`."""
+    _save_network2(net, path, {})
 
 
 def load_network2(path: str | Path) -> Network:
-    """Read network2's JSON under any name; raises as `load`."""
+    """Read network2's JSON from a file of any name; raises as `load`."""
     return _load(path, ".json")
+
+
+def _save_network2(net: Network, path: str | Path, about: dict[str, Any]) -> None:
+    text = dumps(to_network2(net, about))
+    try:
+        check_size(text.encode())
+    except ValueError as error:
+        raise ValueError(f"the network is too large for JSON, {error}: save it as .npz") from None
+    write_text(path, text)
 
 
 def _load(path: str | Path, suffix: str = "") -> Network:
@@ -110,8 +119,9 @@ def opened_description(
 
 
 def write_description(
-    path: str | Path, description: dict[str, Any], arrays: dict[str, Array]
+    path: str | Path, format: str, description: dict[str, Any], arrays: dict[str, Array]
 ) -> None:
     """Write a description and its arrays, after checking that they can be read again."""
-    check_description(json.loads(dumps(description)), description["format"])
+    description = {"format": format, "version": max(FORMATS[format]), **description}
+    check_description(json.loads(dumps(description)), format)
     write(path, description, arrays)

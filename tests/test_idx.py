@@ -1,8 +1,9 @@
-"""IDX files: what is written is read again, and nothing else is believed."""
+"""IDX files: what is written is read back, and damaged or hostile files are refused."""
 
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -25,7 +26,7 @@ from nndl.data.idx import TYPES, read_labeled_images
     ),
     ending=st.sampled_from(["", ".gz"]),
 )
-def test_what_is_written_is_read_again(
+def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, ending: str
 ) -> None:
     path = tmp_path_factory.mktemp("idx") / f"array{ending}"
@@ -36,7 +37,7 @@ def test_what_is_written_is_read_again(
     assert again.tobytes() == array.tobytes()
 
 
-def test_a_file_worked_by_hand(tmp_path: Path) -> None:
+def test_the_bytes_of_a_file_worked_out_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "labels"
     write_idx(path, np.array([5, 0, 4], np.uint8))
     assert path.read_bytes() == bytes.fromhex("00000801 00000003 050004")
@@ -57,15 +58,20 @@ GOOD = struct.pack(">IIII", 2051, 2, 2, 2) + bytes(range(8))
         (GOOD[:2] + b"\x0a" + GOOD[3:], "a type from 08 to 0e"),
         (GOOD[:3] + b"\x00" + GOOD[4:], "1 to 4 dimensions"),
         (GOOD[:3] + b"\xff" + GOOD[4:], "1 to 4 dimensions"),
-        (struct.pack(">IIII", 2051, *[2**32 - 1] * 3), "more than 4,294,967,296"),
-        (struct.pack(">IIII", 2051, 60000, 28, 28), "ends after 0 of 47,040,000"),
+        (struct.pack(">IIII", 2051, *[2**32 - 1] * 3), "a file of its size holds at most 16"),
+        (
+            struct.pack(">IIII", 2051, 60000, 28, 28),
+            "mean 47,040,000 bytes, and a file of its size",
+        ),
+        (gzip.compress(struct.pack(">IIII", 2051, 60000, 28, 28)), "ends after 0 of 47,040,000"),
+        (gzip.compress(struct.pack(">IIII", 2051, 2**14, 2**6, 2**6 + 1)), "at most 67,108,864"),
         (gzip.compress(GOOD)[:-1], "end-of-stream"),
         (gzip.compress(GOOD)[:20] + b"\0" * 30, ""),
         (gzip.compress(GOOD + bytes(10)), "holds more"),
         (b"<html>", "begins with 3c68746d"),
     ],
 )
-def test_what_is_not_a_whole_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is not a whole IDX file") as caught:
@@ -74,19 +80,46 @@ def test_what_is_not_a_whole_file_is_refused(tmp_path: Path, content: bytes, mes
     assert message in str(caught.value)
 
 
-def test_memory_is_taken_for_what_is_there(tmp_path: Path) -> None:
-    """A few hundred bytes that claim or unpack to gigabytes."""
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    """Small files that claim gigabytes, or unpack to more than they claim or may."""
     claim = tmp_path / "claim"
     claim.write_bytes(struct.pack(">IIII", 2051, 2**16, 2**8, 2**8))
     bomb = tmp_path / "bomb"
     bomb.write_bytes(gzip.compress(GOOD + bytes(300_000_000), 1))
+    honest = tmp_path / "honest"
+    header = struct.pack(">IIII", 2051, 300_000, 10, 100)
+    honest.write_bytes(gzip.compress(header + bytes(300_000_000), 1))
     tracemalloc.start()
-    for path in (claim, bomb):
+    for path in (claim, bomb, honest):
         with pytest.raises(ValueError, match="whole IDX"):
             read_idx(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000
+
+
+def test_blank_images_can_be_read_though_they_unpack_to_a_thousand_times_the_size(
+    tmp_path: Path,
+) -> None:
+    blank = np.zeros((60_000, 28, 28), np.uint8)
+    write_idx(tmp_path / "blank.gz", blank)
+    assert (tmp_path / "blank.gz").stat().st_size < 100_000
+    assert np.array_equal(read_idx(tmp_path / "blank.gz"), blank)
+
+
+def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_idx(path)
+
+
+def test_an_array_that_is_read_can_be_written_to(tmp_path: Path) -> None:
+    for dtype in (np.uint8, np.float64):
+        write_idx(tmp_path / "array", np.arange(3).astype(dtype))
+        array = read_idx(tmp_path / "array")
+        array += 1
+        assert array.tolist() == [1, 2, 3]
 
 
 @settings(max_examples=1000, deadline=None)
@@ -111,7 +144,7 @@ def test_fuzzed_files_give_an_array_or_a_value_error(
     "array",
     [np.zeros(3, complex), np.zeros(3, np.int64), np.zeros((1,) * 5, np.uint8), np.uint8(3)],
 )
-def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, array: np.ndarray) -> None:
+def test_an_array_that_the_format_cannot_hold_is_refused(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="IDX holds uint8"):
         write_idx(tmp_path / "file", array)
     assert not (tmp_path / "file").exists()
@@ -127,9 +160,9 @@ def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
     write_idx(labels, np.array([1, 2, 3], np.int32))
     np.testing.assert_array_equal(read_labeled_images(images, labels, "three").labels, data.labels)
     write_idx(labels, np.array([1, 2], np.uint8))
-    with pytest.raises(ValueError, match="should hold 3 whole numbers"):
+    with pytest.raises(ValueError, match="must hold 3 whole numbers"):
         read_labeled_images(images, labels, "three")
-    with pytest.raises(ValueError, match="should hold uint8 images"):
+    with pytest.raises(ValueError, match="must hold uint8 images"):
         read_labeled_images(labels, labels, "three")
     write_idx(labels, np.zeros(3, np.float32))
     with pytest.raises(ValueError, match="float32"):

@@ -103,16 +103,14 @@ def read_regular(path: str | Path, most: int) -> bytes:
     Raises
     ------
     ValueError
-        If the file is larger; no more than ``most`` bytes are read.
+        If the file is larger.
     OSError
         As `open_regular`.
     """
     with open_regular(path) as file:
-        raw = file.read(most + 1) or b""
-        if len(raw) > most:
-            size = os.fstat(file.fileno()).st_size
+        if (size := os.fstat(file.fileno()).st_size) > most:
             raise ValueError(f"it has {size:,} bytes, but may have at most {most:,}")
-    return raw
+        return file.read(most) or b""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ name in a file is looked up.
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -93,7 +94,9 @@ def opened(path: str | Path, suffix: str = "") -> Iterator[tuple[Any, Arrays]]:
 
 
 def _open_json(file: BinaryIO) -> tuple[Any, Arrays]:
-    return loads(file.read(LARGEST_JSON + 1)), {}
+    if (size := os.fstat(file.fileno()).st_size) > LARGEST_JSON:
+        raise ValueError(f"JSON may have at most {LARGEST_JSON:,} bytes, not {size:,}")
+    return loads(file.read(LARGEST_JSON)), {}
 
 
 _CONTAINERS: dict[str, Callable[[BinaryIO], tuple[Any, Arrays]]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,9 @@ def save_history(history: History, path: str | Path) -> None:
         If the file cannot be written; the old one is as it was.
     """
     check_lengths(history.epochs)
-    record = asdict(history)
-    series = [f"  {_dumps(key)}: {_dumps(values)}" for key, values in record["epochs"].items()]
-    lines = [f" {_dumps(key)}: {_dumps(record[key])}" for key in HISTORY if key != "epochs"]
+    series = [f"  {_dumps(key)}: {_dumps(values)}" for key, values in history.epochs.items()]
+    rest = [key for key in HISTORY if key != "epochs"]
+    lines = [f" {_dumps(key)}: {_dumps(getattr(history, key))}" for key in rest]
     epochs = "{\n" + ",\n".join(series) + "\n }" if series else "{}"
     write_text(path, "{\n" + ",\n".join([f' "epochs": {epochs}', *lines]) + "\n}\n")
 

@@ -21,6 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nndl.batches
+import nndl.storage.checkpoints
 from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
@@ -29,7 +31,16 @@ from nndl.initializers import INITIALIZERS, Initializer, default, he
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
 from nndl.rng import Streams
-from nndl.storage import load, load_checkpoint, read_about, save, save_checkpoint
+from nndl.storage import (
+    Checkpoints,
+    load,
+    load_checkpoint,
+    load_history,
+    read_about,
+    save,
+    save_checkpoint,
+    save_history,
+)
 from nndl.training import History, Settings, State, train
 
 ENDINGS = [".npz", ".safetensors"]
@@ -454,7 +465,7 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
                 described(c, lambda r: r["layers"].insert(0, {"kind": "dropout", "p": 7})),
                 c.update({W.replace("0", "1"): c.pop(W), B.replace("0", "1"): c.pop(B)}),
             ],
-            "p must be a probability of dropping a neuron, in [0, 1), not 7",
+            "a probability of dropping a neuron, in [0, 1), not 7",
         ),
     ],
 )
@@ -792,6 +803,138 @@ def test_a_run_goes_another_way_without_the_state_of_a_stream(tmp_path: Path, st
     assert outcome(back, go(back, options, state=state)) != outcome(net, history)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("make", [lambda: Network([12, 8, 3], dropout=0.3, rng=1), convolutional])
+def test_a_run_resumes_within_an_epoch(
+    tmp_path: Path, ending: str, make: Callable[[], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nndl.batches, "CHUNK", 35)  # images; checkpoints are between chunks
+    net, options, kept = make(), replace(HARD, epochs=3, eta=0.2), []
+    data = digits(90, net.n_in)
+
+    def keep(net: Network, state: State) -> None:
+        kept.append(tmp_path / f"{len(state.history)}-{state.done}{ending}")
+        save_checkpoint(kept[-1], net, state, options)
+
+    more: dict[str, Any] = {"validation": data, "transform": noise, "checkpoint_seconds": 0.0}
+    history = train(net, data, options, rng=5, checkpoint=keep, **more)
+    places = [f"{epoch}-{done}" for epoch in range(3) for done in (35, 70, 84)]
+    assert [path.stem for path in kept] == places
+    for path in kept:
+        back, state, found = load_checkpoint(path)
+        assert outcome(back, train(back, data, found, state=state, **more)) == outcome(net, history)
+
+
+def test_a_checkpoint_of_version_1_is_resumed_as_by_0_1_0() -> None:
+    folder = Path(__file__).parent / "data" / "storage-0.1.0"
+    history = load_history(folder / "history.json")
+    end = load(folder / "network.npz")
+    for ending in ENDINGS:
+        net, state, options = load_checkpoint(folder / f"checkpoint{ending}")
+        assert len(state.history) == 2
+        assert read_about(folder / f"checkpoint{ending}") == {"run": "a"}
+        again = go(net, options, state=state)
+        assert again["validation_correct"] == history["validation_correct"]
+        assert (again.ended, again.best_epoch) == (history.ended, history.best_epoch)
+        # To the last bit only with the same BLAS and processor.
+        for p, q in zip(net.parameters, end.parameters, strict=True):
+            assert np.allclose(p, q, rtol=1e-4, atol=1e-5)
+    assert load(folder / "network2.json").layers[0].w.shape == (2, 3)
+
+
+def test_a_hundred_thousand_epochs_fit_into_a_checkpoint(tmp_path: Path) -> None:
+    """A History that outgrew the description ended every run after 52,000 epochs."""
+    n, path, options = 100_000, tmp_path / "checkpoint.npz", Settings(epochs=100_002, eta=0.01)
+    data = digits(4)
+    state = State.start(options, 0)
+    for epoch in range(n):
+        row = {"eta": 0.01, "seconds": epoch / 7, "validation_cost": 1 / (epoch + 1)}
+        state.history.append(row | {"validation_correct": epoch, "validation_accuracy": 0.25})
+    net, calls = Network([12, 3], rng=0), []
+
+    def keep(net: Network, state: State) -> None:
+        start = time.perf_counter()
+        save_checkpoint(path, net, state, options)
+        calls.append(time.perf_counter() - start)
+
+    train(net, data, options, validation=data, state=state, after_epoch=keep)
+    back, again, _ = load_checkpoint(path)
+    assert again.history == replace(state.history, ended="")
+    assert type(again.history["validation_correct"][-1]) is int
+    assert same(net, back)
+    assert path.stat().st_size < 45 * n
+    assert min(calls) < 2  # 50 ms on an idle core
+    save_history(state.history, tmp_path / "history.json")
+    assert load_history(tmp_path / "history.json") == state.history
+
+
+def test_checkpoints_take_a_twentieth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, saved = [0.0], []
+
+    def save(path: Path, net: Network, state: State, *rest: Any, **about: Any) -> None:
+        assert (path, rest, about) == (tmp_path, (HARD, None), {"run": "a"})
+        now[0] += 1.0
+        saved.append(now[0])
+
+    monkeypatch.setattr(nndl.storage.checkpoints, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(nndl.storage.checkpoints, "save_checkpoint", save)
+    checkpoints = Checkpoints(tmp_path, HARD, run="a")
+    net, state = Network([3, 2]), State.start(HARD)
+    checkpoints.after_epoch(net, state)
+    assert len(saved) == 1  # the first at once
+    for _ in range(2000):
+        now[0] += 0.1  # an epoch
+        checkpoints.after_epoch(net, state)
+    assert len(saved) == 1 + 2000 // 191
+    checkpoints.save(net, state)
+    assert len(saved) == 2 + 2000 // 191
+
+
+def test_a_history_of_unequal_lengths_is_refused_everywhere(tmp_path: Path) -> None:
+    net, state = checkpoint(tmp_path / "checkpoint.npz")
+    state.history["seconds"].append(1.0)
+    unequal = "must have an entry for each epoch, but have .'eta': 1, 'seconds': 2"
+    with pytest.raises(ValueError, match=unequal):
+        save_checkpoint(tmp_path / "checkpoint.npz", net, state, Settings())
+    with pytest.raises(ValueError, match=unequal):
+        save_history(state.history, tmp_path / "history.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
+    (tmp_path / "history.json").write_text(json.dumps(asdict(state.history)))
+    with pytest.raises(ValueError, match=unequal):
+        load_history(tmp_path / "history.json")
+    content = members(tmp_path / "checkpoint.npz")
+    put("history.1.npy", npy(np.zeros(2)))(content)
+    refused(
+        load_checkpoint, pack(tmp_path / "checkpoint.npz", content), "of shape (1,), in C order"
+    )
+    old = Path(__file__).parent / "data" / "storage-0.1.0" / "checkpoint.npz"
+    content = members(old)
+    described(content, lambda r: r["history"]["epochs"]["eta"].append(1.0))
+    refused(load_checkpoint, pack(tmp_path / "old.npz", content), "must have an entry for each ep")
+
+
+def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
+    path, data = tmp_path / "checkpoint.npz", digits(20, 3)
+    other = Dataset(data.images, (data.labels + 1) % 3)
+    net, state = checkpoint(path)
+    load_checkpoint(path, {"training": other})  # it was saved without sets
+    save_checkpoint(path, net, state, Settings(), {"training": data, "test": data})
+    load_checkpoint(path)
+    load_checkpoint(path, {"training": Dataset(data.images.copy(), data.labels.copy(), "moved")})
+    load_checkpoint(path, {"training": data, "validation": other})
+    refused(
+        lambda path: load_checkpoint(path, {"training": other}),
+        path,
+        "began with other data (training): rest",
+    )
+    both = {"training": other, "test": other}
+    refused(
+        lambda path: load_checkpoint(path, both), path, "other data (training and test): restore"
+    )
+
+
 def test_a_checkpoint_holds_everything_that_changes_in_training() -> None:
     known = {"history", "streams", "best_parameters"}
     known |= {"eta", "best_correct", "waited", "waited_to_halve", "done"}
@@ -848,7 +991,7 @@ def test_velocities_and_best_parameters_come_back(tmp_path: Path) -> None:
         (lambda r: r.update(velocities=False), "unknown are ['velocity.layers.0.b', 'velocity.la"),
         (lambda r: r.update(best=1), "its description.best must be true or false, not 1"),
         (lambda r: r["settings"].update(eta=None), "settings.eta must be a number, not None"),
-        (lambda r: r["settings"].update(eta=-1), "eta must be positive"),
+        (lambda r: r["settings"].update(eta=-1), "eta must be positive and finite, not -1"),
         (lambda r: r["settings"].update(epochs=2.5), "epochs must be a whole number"),
         (lambda r: r["settings"].pop("mu"), "its description.settings must have the keys"),
         (
@@ -866,6 +1009,9 @@ def test_velocities_and_best_parameters_come_back(tmp_path: Path) -> None:
         ),
         (lambda r: r["history"].update(best_epoch=-1), "history.best_epoch must be a whole number"),
         (lambda r: r["counters"].update(waited=0.5), "counters.waited must be a whole number"),
+        (lambda r: r["counters"].update(done=-1), "counters.done must be a whole number from 0"),
+        (lambda r: r["counters"].pop("done"), "its description.counters must have the keys"),
+        (lambda r: r.update(digests={"training": 1}), "digests.training must be a text of at mo"),
         (lambda r: r["streams"].pop("shuffle"), "its description.streams must have the keys"),
         (lambda r: r["streams"]["shuffle"].update(bit_generator="os"), "must be PCG64, not 'os'"),
         (lambda r: r["streams"]["dropout"]["state"].update(inc=-1), "state.inc must be a whole"),

@@ -168,8 +168,8 @@ def _check_sets(record: dict[str, Any], sets: Mapping[str, Dataset]) -> None:
     differ = [name for name, data in sets.items() if began.get(name, data.digest) != data.digest]
     if differ:
         raise ValueError(
-            f"the {' and the '.join(differ)} set differ from those that the run began with: "
-            "restore the data, or start another run"
+            f"the run began with other data ({' and '.join(differ)}): restore it, or start "
+            "another run"
         )
 
 
@@ -205,13 +205,14 @@ def _read_history(record: dict[str, Any], stored: Arrays) -> History:
 
 # What a checkpoint holds besides a network.
 
-COUNT = range(2**31)
-_COUNTERS = {
+_COUNT = range(2**31)
+_COUNTERS_1 = {
     "eta": float,
     "best_correct": range(-1, 2**31),
-    "waited": COUNT,
-    "waited_to_halve": COUNT,
+    "waited": _COUNT,
+    "waited_to_halve": _COUNT,
 }
+_COUNTERS = _COUNTERS_1 | {"done": _COUNT}
 _STREAM = {
     "bit_generator": frozenset({"PCG64"}),
     "state": {"state": range(2**128), "inc": range(2**128)},
@@ -227,13 +228,14 @@ _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
     },
     "history": HISTORY,
     "streams": dict.fromkeys(Streams.names, _STREAM),
-    "counters": _COUNTERS,
+    "counters": _COUNTERS_1,
     "velocities": bool,
     "best": bool,
 }
 _SERIES = {"name": str, "dtype": frozenset({"float64", "int64"})}
 _VERSION_2 = _VERSION_1 | {
     "settings": _SETTINGS,
+    "counters": _COUNTERS,
     "history": HISTORY | {"epochs": range(MOST_EPOCHS + 1), "series": [_SERIES, 1000]},
     "digests": {str: str},
 }

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import nndl.batches
 import nndl.storage.checkpoints
+import nndl.storage.description
 from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
@@ -505,7 +506,6 @@ def shape(*sides: int) -> Callable[[dict[str, bytes]], None]:
         # the description against the arrays
         (layer(0, maps=4), "layers.0.w.npy must be <f4 of shape (4, 25)"),
         (layer(0, maps=116_508), "must be <f4 of shape (116508, 25)"),
-        (layer(0, maps=116_509), "with up to 116,509 maps means layers of more than 16,777,216"),
         (layer(0, maps=2**31), "layers[0].maps must be a whole number from 1 to 16777216"),
         (layer(0, size=3), "layers.0.w.npy must be <f4 of shape (3, 9)"),
         (layer(0, pool=1), "layers.4.w.npy must be <f4 of shape (5, 32)"),
@@ -513,7 +513,7 @@ def shape(*sides: int) -> Callable[[dict[str, bytes]], None]:
         (shape(2, 12, 12), "layers.0.w.npy must be <f4 of shape (3, 50)"),
         (shape(1, 12, 16), "layers.4.w.npy must be <f4 of shape (5, 12)"),
         (shape(1, 2304, 2304), "layers.4.w.npy must be <f4 of shape (5, 661250)"),
-        (shape(1, 4096, 4100), "its input_shape [1, 4096, 4100] with up to 3 maps means layers of"),
+        (shape(1, 4096, 4100), "its input_shape means 16,793,600 numbers, and may mean 16,777,216"),
         (shape(*[2] * 25), "input_shape must be a list of at most 8, but has 25"),
         (shape(2**24 + 1), "input_shape[0] must be a whole number from 1 to 16777216"),
         # the description against itself
@@ -542,6 +542,19 @@ def test_a_convolutional_network_is_not_believed_either(
     content = members(path)
     change(content)
     refused(load, pack(path, content), reason)
+
+
+def test_a_small_file_cannot_make_a_convolution_work_on_gigabytes(tmp_path: Path) -> None:
+    layers = [Conv(1000, 1), Conv(1, 5), Dense(1)]
+    path, net = tmp_path / "net.npz", Network(layers, input_shape=(1, 28, 28), rng=0)
+    with pytest.raises(ValueError, match="works on 14,400,000 numbers for an image of its network"):
+        save(net, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nndl.storage.description, "LARGEST_WORK", 10**8)
+        save(net, path)
+        assert same(load(path), net)
+    assert path.stat().st_size < 150_000
+    refused(load, path, "works on 14,400,000 numbers for an image of its network")
 
 
 def archive(path: Path, name: str = W, **attributes: int) -> bytes:

@@ -24,7 +24,7 @@ from nndl.data import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
 from nndl.storage import load_history, save_history
-from nndl.training import History, Settings, State, TrainingInterrupted, train
+from nndl.training import Settings, State, TrainingInterrupted, train
 from nndl.training.metrics import Score, evaluate
 from nndl.validation import DivergedError
 
@@ -513,10 +513,3 @@ def test_a_state_does_not_go_on_with_other_settings_or_sets(
     longer = dataclasses.replace(settings, epochs=3)
     history = train(net, TRAINING, longer, validation=VALIDATION, state=states[-1])
     assert (len(history), history.settings["epochs"]) == (3, 3)
-
-
-def test_a_history_has_an_entry_for_each_epoch_under_each_key(tmp_path: Path) -> None:
-    uneven = History({"eta": [0.5, 0.5], "test_accuracy": [0.9]})
-    save_history(uneven, tmp_path / "history.json")
-    with pytest.raises(ValueError, match=r"one length, but have \{'eta': 2, 'test_accuracy': 1\}"):
-        load_history(tmp_path / "history.json")

@@ -46,6 +46,7 @@ NETWORK = "nndl network"
 
 def describe(net: Network) -> dict[str, Any]:
     """Return what a file says about a network besides its arrays, as plain JSON."""
+    _check_work(net)
     return {
         "dtype": net.dtype.name,
         "input_shape": [int(n) for n in net.input_shape],
@@ -105,10 +106,25 @@ def build(record: dict[str, Any], stored: Arrays) -> Network:
         input_shape=tuple(record["input_shape"]),
         rng=0,
     )
+    _check_work(net)
     for built, layer in zip(layers, record["layers"], strict=True):
         if "init" in layer:
             built.init = INITIALIZERS[layer["init"] or "default"]
     return net
+
+
+def _check_work(net: Network) -> None:
+    """Bound what a convolution computes: few weights can make patches of gigabytes."""
+    for layer in net.layers:
+        if isinstance(layer, Conv):
+            # Patches and outputs, and the pictures with their padding.
+            patches, pixels = prod(layer.shape_z[:2]), prod(layer.shape_padded[:2])
+            numbers = max(patches * max(layer.w.shape), pixels * max(layer.maps, layer.shape_in[2]))
+            if numbers > LARGEST_WORK:
+                raise ValueError(
+                    f"{layer} works on {numbers:,} numbers for an image of its network, and may "
+                    f"on {LARGEST_WORK:,} at most"
+                )
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {"conv": {"stride": 1, "padding": 0}}
 """Arguments that are left out where they have these values, as in files of version 0.1.0."""
 
 MOST_LAYERS = 1000
-LARGEST = 2**24  # the most numbers that a layer may take or compute for one image
+LARGEST = 2**24  # numbers of an image, or neurons of a layer
+LARGEST_WORK = 2**21  # numbers in the patches or the outputs of a convolution for one image
 SIZE = range(1, LARGEST + 1)
 _LAYERS: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "conv": Conv, "max-pool": MaxPool}
 _ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -187,19 +204,11 @@ def check_description(content: Any, *formats: str) -> dict[str, Any]:
         check(layer.get("kind"), frozenset(_LAYERS), f"layers[{i}].kind")
         whole = _DEFAULTS.get(layer["kind"], {}) | layer
         check(whole, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
-    _check_size(record)
-    return record
-
-
-def _check_size(record: dict[str, Any]) -> None:
-    """Bound the numbers of a layer: a file of a few kB could describe a layer of gigabytes."""
-    shape = record["input_shape"]
-    maps = max((layer["maps"] for layer in record["layers"] if "maps" in layer), default=1)
-    if prod(shape) > LARGEST or maps * prod(shape[-2:]) > LARGEST:
+    if (n_in := prod(record["input_shape"])) > LARGEST:
         raise ValueError(
-            f"its input_shape {shape} with up to {maps:,} maps means layers of more than "
-            f"{LARGEST:,} numbers for each image"
+            f"its input_shape means {n_in:,} numbers, and may mean {LARGEST:,} at most"
         )
+    return record
 
 
 def check_names(stored: Arrays, expected: list[str]) -> None:

@@ -351,7 +351,9 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
             f"labels must be 0 to {n_out - 1}, but range from {labels.min()} to {labels.max()}; "
             "number the classes from 0, and give the last layer a neuron for each"
         )
-    columns: Array = np.eye(n_out, dtype=dtype)[labels].T
+    rows = np.zeros((len(labels), n_out), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    columns: Array = rows.T
     return columns
 
 

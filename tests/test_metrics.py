@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -159,3 +161,21 @@ def test_a_higher_level_gives_a_wider_interval_and_more_images_a_narrower() -> N
 
     assert width(9, 10, 0.9) < width(9, 10, 0.95) < width(9, 10, 0.99)
     assert width(900, 1000, 0.95) < width(90, 100, 0.95) < width(9, 10, 0.95)
+
+
+def test_a_small_network_with_many_outputs_is_measured_in_little_memory() -> None:
+    """Its weights take 160 kB; all outputs for 1,000 images at once, 80 MB."""
+    net = Network([3, 1, 20_000], rng=0)
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.random((1000, 3), np.float32), rng.integers(0, 20_000, 1000))
+    tracemalloc.start()
+    score, right, worst = evaluate(net, data), accuracy(net, data), mistakes(net, data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+    a = net(data.images.T)
+    assert score.correct == (a.argmax(axis=0) == data.labels).sum() == round(1000 * right)
+    assert len(worst.index) == 1000 - score.correct
+    image = worst.index[0]
+    assert worst.confidence[0] == a[:, image].max() - a[data.labels[image], image]
+    assert worst.given[0] == a[:, image].argmax()

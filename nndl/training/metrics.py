@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 BATCH = 1000  # images at a time
+LARGEST = 2**22  # numbers in the outputs of a layer at a time
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score
 
 def accuracy(net: Network, data: Dataset) -> float:
     """Return the fraction of images classified correctly, in [0, 1]; raises as `evaluate`."""
-    counts = confusion_matrix(net, data)
-    return float(np.trace(counts) / len(data))
+    check_dataset(data, net.n_in, net.n_out)
+    right = sum(int((a.argmax(axis=0) == labels).sum()) for _, a, labels in _outputs(net, data))
+    return right / len(data)
 
 
 def confusion_matrix(net: Network, data: Dataset) -> NDArray[np.int64]:
@@ -104,15 +107,17 @@ def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
     if k is not None and (not isinstance(k, int | np.integer) or k < 0):
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
     check_dataset(data, net.n_in, net.n_out)
-    a = np.concatenate([a for _, a, _ in _outputs(net, data)], axis=1)
-    labels, given = data.labels, a.argmax(axis=0)
-    rows = np.arange(len(data))
-    margin = (a[given, rows] - a[labels, rows]).astype(np.float64)
-    wrong = np.flatnonzero(given != labels)
+    given, margin = np.empty(len(data), np.int64), np.empty(len(data))
+    start = 0
+    for _, a, labels in _outputs(net, data):
+        rows = slice(start, start + len(labels))
+        columns = np.arange(len(labels))
+        given[rows] = a.argmax(axis=0)
+        margin[rows] = a[given[rows], columns] - a[labels, columns]
+        start = rows.stop
+    wrong = np.flatnonzero(given != data.labels)
     worst = wrong[np.argsort(-margin[wrong], kind="stable")][:k]
-    return Mistakes(
-        worst, labels[worst].astype(np.int64), given[worst].astype(np.int64), margin[worst]
-    )
+    return Mistakes(worst, data.labels[worst].astype(np.int64), given[worst], margin[worst])
 
 
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -134,8 +139,11 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
 def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
     """Yield (z, a, labels) of the output layer, some images at a time."""
-    for i in range(0, len(data), BATCH):
-        x = pixels_as_columns(data.images[i : i + BATCH], net.dtype)
+    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
+    widest = max(widest, *(len(b) for b in net.biases))
+    m = max(1, min(BATCH, LARGEST // widest))  # a layer of few weights may have many outputs
+    for i in range(0, len(data), m):
+        x = pixels_as_columns(data.images[i : i + m], net.dtype)
         with one_thread():
             z, a = net.outputs(x)
-        yield z, a, data.labels[i : i + BATCH]
+        yield z, a, data.labels[i : i + m]

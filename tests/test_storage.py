@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import re
@@ -18,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import nndl.batches
 import nndl.storage.checkpoints
@@ -1069,142 +1066,6 @@ def test_a_network_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
         save(Network([3, 2]), tmp_path / f"b{ending}")
         with pytest.raises(ValueError, match="must be nndl checkpoint, not 'nndl network'"):
             load_checkpoint(tmp_path / f"b{ending}")
-
-
-# Fuzz: 2,100 files, in which only ValueError is found, and little memory is used.
-
-
-@pytest.fixture(scope="module")
-def valid(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Files of every kind."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    layers = [Conv(2, 3, relu, pool=2), MaxPool(2), Dense(4), Dropout(0.5), Dense(2)]
-    net = Network(layers, input_shape=(1, 6, 10), rng=0)
-    paths = [folder / name for name in ("net.npz", "net.safetensors", "net.json")]
-    for path in paths[:2]:
-        save(net, path, data="MNIST")
-    save(Network([3, 2, 2], rng=0), paths[2])
-    checkpoint(folder / "checkpoint.npz")
-    deflated = pack(folder / "deflated.npz", members(paths[0]), zipfile.ZIP_DEFLATED)
-    return [*paths, folder / "checkpoint.npz", deflated]
-
-
-def survives(path: Path, loader: Callable[[Path], Any] = load) -> None:
-    """Read a file: all that may happen besides is ValueError, soon and in little memory."""
-    start = time.perf_counter()
-    tracemalloc.start()
-    try:
-        try:
-            loader(path)
-        except ValueError as error:
-            if not str(error).startswith(f"{path} cannot be loaded: "):
-                raise
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 2e7
-    assert time.perf_counter() - start < 10
-
-
-LOADERS = {3: load_checkpoint}
-
-EDITS = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=9)), min_size=1, max_size=4
-)
-
-
-def edited(raw: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
-    """Replace, at parts of the length, some bytes by others."""
-    for part, n, new in edits:
-        i = int(part * len(raw))
-        raw = raw[:i] + new + raw[i + n :]
-    return raw
-
-
-@given(kind=st.integers(0, 4), edits=EDITS, end=st.floats(0, 1) | st.just(1.0))
-@settings(max_examples=800, deadline=None)
-def test_fuzz_files(valid: list[Path], kind: int, edits: Any, end: float) -> None:
-    raw = edited(valid[kind].read_bytes(), edits)
-    path = valid[kind].with_stem("fuzzed")
-    path.write_bytes(raw[: round(end * len(raw))])
-    survives(path, LOADERS.get(kind, load))
-
-
-@given(kind=st.sampled_from([0, 3, 4]), member=st.integers(0, 8), edits=EDITS)
-@settings(max_examples=500, deadline=None)
-def test_fuzz_members(valid: list[Path], kind: int, member: int, edits: Any) -> None:
-    content = members(valid[kind])
-    name = list(content)[member % len(content)]
-    content[name] = edited(content[name], edits)
-    survives(pack(valid[kind].with_stem("fuzzed"), content), LOADERS.get(kind, load))
-
-
-@given(
-    ending=st.sampled_from([*ENDINGS, ".json"]),
-    start=st.sampled_from(
-        [b"", b"PK\3\4", b"PK\5\6", b"\x93NUMPY", b"{", b'{"sizes": ', b"\x80\4"]
-    ),
-    rest=st.binary(max_size=300),
-)
-@settings(max_examples=200, deadline=None)
-def test_fuzz_bytes(valid: list[Path], ending: str, start: bytes, rest: bytes) -> None:
-    path = valid[0].with_name(f"fuzzed{ending}")
-    path.write_bytes(start + rest)
-    survives(path)
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([0, 1, -1, 2**31 - 1, 10**9, 1e308, "relu", "dropout", "float64"])
-    | st.floats()
-    | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=5,
-)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return (container, key) for everything in a value from JSON."""
-    keys = list(value) if isinstance(value, dict) else range(len(value))
-    inner = [value[key] for key in keys]
-    below = [place for v in inner if isinstance(v, dict | list) for place in places(v)]
-    return [(value, key) for key in keys] + below
-
-
-def changed(record: Any, part: float, how: str, new: Any) -> None:
-    """Change one thing in a record."""
-    every = places(record)
-    container, key = every[int(part * (len(every) - 1))]
-    if how == "replace":
-        container[key] = new
-    elif how == "remove":
-        del container[key]
-    elif isinstance(container, dict):
-        container[str(new)] = new
-    else:
-        container.append(copy.deepcopy(container[key]))
-
-
-@given(
-    kind=st.sampled_from([0, 2, 3]),
-    part=st.floats(0, 1),
-    how=st.sampled_from(["replace", "add", "remove"]),
-    new=JSON,
-)
-@settings(max_examples=600, deadline=None)
-def test_fuzz_descriptions(valid: list[Path], kind: int, part: float, how: str, new: Any) -> None:
-    path = valid[kind].with_stem("fuzzed")
-    if path.suffix == ".json":
-        record = json.loads(valid[kind].read_bytes())
-        changed(record, part, how, new)
-        path.write_text(json.dumps(record))
-    else:
-        content = members(valid[kind])
-        described(content, lambda record: changed(record, part, how, new))
-        pack(path, content)
-    survives(path, LOADERS.get(kind, load))
 
 
 # docs/formats.md.

@@ -1,9 +1,11 @@
 """What takes too long for the ordinary suite: run it by hand, before a release.
 
-python tests/soak.py kills --times 20       kill real runs, dense and convolutional, and compare
+python tests/soak.py kills --times 200      kill training within epochs, resume, compare the bits
+python tests/soak.py fuzz --cases 20000     hostile and damaged files, see fuzz.py
+python tests/soak.py epochs                 a hundred thousand epochs with checkpoints
 python tests/soak.py hour --minutes 60      train, save and evaluate; memory and files must not grow
 
-Each prints a line for every round and ends with status 1 if anything is not as it should be.
+Each prints its progress and ends with status 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -16,73 +18,179 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import fuzz
 import numpy as np
 
 from nndl import Conv, Dense, Network, Settings, log_likelihood, synthetic_digits, train
 from nndl.activations import relu, softmax
-from nndl.cli.run_folder import RunFolder
-from nndl.data import RandomAffine
+from nndl.batches import Transform
+from nndl.data import Dataset, ElasticDistortion, RandomAffine
 from nndl.sizes import dense_layers
-from nndl.storage import load_checkpoint, save_checkpoint
+from nndl.storage import (
+    Checkpoints,
+    load,
+    load_checkpoint,
+    load_history,
+    save,
+    save_checkpoint,
+    save_history,
+)
+from nndl.training import State
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train_mnist.py"
-COMMON = "--data synthetic --train-size 4000 --momentum 0.5 --halve-after 2 --patience 5 --quiet"
+# Killed runs.
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a few epochs of some seconds."""
+
+    images: int
+    settings: Settings
+    net: Callable[[], Network]
+    transform: Transform | None = None
+
+
+def conv() -> Network:
+    """Return a small network as in chapter 6."""
+    layers = [Conv(6, 5, relu, pool=2), *dense_layers([30], dropout=0), Dense(10, softmax)]
+    return Network(layers, cost=log_likelihood, input_shape=(1, 28, 28), rng=0)
+
+
+HARD = Settings(epochs=3, mini_batch_size=10, eta=0.1, mu=0.5, lmbda=0.5, halve_after=1, patience=2)
 RUNS = {
-    "dense": f"{COMMON} --hidden 100 --dropout 0.2 --expand affine --epochs 25",
-    "conv": f"{COMMON} --conv 6 --hidden 30 --dropout 0.2 --eta 0.1 --epochs 12",
+    "dense": Run(12_000, HARD, lambda: Network([784, 300, 100, 10], dropout=0.2, rng=0)),
+    "conv": Run(3_000, HARD, conv),
+    "distortions": Run(3_000, HARD, lambda: Network([784, 30, 10], rng=0), ElasticDistortion()),
 }
 
 
-def start(flags: str) -> subprocess.Popen[bytes]:
-    """Start train_mnist.py."""
-    command = [sys.executable, str(SCRIPT), *flags.split()]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def same(a: RunFolder, b: RunFolder) -> bool:
-    """Whether two runs ended with the same weights and History, but for the seconds it took."""
-    parameters = [run.network().parameters for run in (a, b)]
-    histories = [run.history() for run in (a, b)]
-    for history in histories:
-        history.epochs.pop("seconds")
-    return all(map(np.array_equal, *parameters)) and (
-        (histories[0].epochs, histories[0].ended, histories[0].best_epoch)
-        == (histories[1].epochs, histories[1].ended, histories[1].best_epoch)
+def child(name: str, folder: Path) -> None:
+    """Train a run to its end, from its checkpoint if there is one, saving every 20 ms."""
+    run = RUNS[name]
+    data = synthetic_digits(run.images + 500, np.random.default_rng(0))
+    sets: dict[str, Dataset] = {"training": data[500:], "validation": data[:500]}
+    checkpoints = Checkpoints(folder / "checkpoint.npz", run.settings, sets)
+    net, state = run.net(), State.start(run.settings, 1)
+    if checkpoints.path.exists():
+        net, state, _ = load_checkpoint(checkpoints.path, sets)
+    print(len(state.history), state.done, flush=True)
+    history = train(
+        net,
+        sets["training"],
+        run.settings,
+        validation=sets["validation"],
+        transform=run.transform,
+        after_epoch=checkpoints.after_epoch,
+        checkpoint=checkpoints.save,
+        checkpoint_seconds=0.02,
+        state=state,
     )
+    save_history(history, folder / "history.json")
+    save(net, folder / "network.npz")
+
+
+def result(folder: Path) -> object:
+    """Return what a run left, except the seconds."""
+    history = asdict(load_history(folder / "history.json"))
+    del history["epochs"]["seconds"]
+    return history, [p.tobytes() for p in load(folder / "network.npz").parameters]
 
 
 def kills(times: int, seed: int) -> bool:
-    """Kill each run so often, at random moments of its life; compare with one left alone."""
+    """Kill each run so often, at random moments; compare it with one that was left alone."""
     moments = random.Random(seed)
     good = True
-    for name, flags in RUNS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            whole, part = RunFolder(Path(folder, "whole")), RunFolder(Path(folder, "part"))
+    for name in RUNS:
+        with tempfile.TemporaryDirectory() as temporary:
+            whole, part = Path(temporary, "whole"), Path(temporary, "part")
+            whole.mkdir()
             began = time.perf_counter()
-            assert start(f"{flags} --out {whole.path}").wait() == 0
+            trained(name, whole)
             life = time.perf_counter() - began
-            killed = 0
-            while True:
-                if part.network_path.exists() and not part.checkpoint_path.exists():
-                    fine = same(whole, part)
-                    good &= fine
-                    print(f"{name}: killed {killed} times, the same bits: {fine}", flush=True)
-                    if killed == times:
-                        break
-                    shutil.rmtree(part.path)
-                how = "--resume" if part.config_path.exists() else f"{flags} --out"
-                process = start(f"{how} {part.path}")
-                try:
-                    # Some of these moments hit the start, others training, saving or drawing.
-                    moment = moments.uniform(0, 0.6 * life) if killed < times else None
-                    assert process.wait(moment) == 0
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                    killed += 1
+            killed = within = runs = 0
+            while killed < times:
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                while not (part / "network.npz").exists():
+                    moment = moments.uniform(0, life / 4) if killed < times else None
+                    done, ended = trained(name, part, moment)
+                    within += done > 0
+                    killed += not ended
+                fine = result(whole) == result(part)
+                good, runs = good and fine, runs + 1
+                print(
+                    f"{name}: killed {killed} times in {runs} runs, resumed within an epoch "
+                    f"{within} times, the same bits: {fine}",
+                    flush=True,
+                )
     return good
+
+
+def trained(name: str, folder: Path, moment: float | None = None) -> tuple[int, bool]:
+    """Start a child and kill it so many seconds after it has begun to train.
+
+    Returns
+    -------
+    int
+        How many images of an epoch it found done.
+    bool
+        Whether it came to its end before.
+    """
+    command = [sys.executable, __file__, "child", name, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        start = process.stdout.readline()
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.returncode > 0:
+            raise RuntimeError(f"a run failed with status {process.returncode}")
+    return int(start.split()[1]), process.returncode == 0
+
+
+# Many files, many epochs, and a long time.
+
+
+def hostile(cases: int, seed: int, first: int) -> bool:
+    """Read so many hostile files."""
+    began = time.perf_counter()
+    for outcome in fuzz.run(seed, cases, first):
+        print(f"{time.perf_counter() - began:.0f} s: {outcome}", flush=True)
+    for fault in outcome.faults:
+        print(f"{fault} (seed {seed})")
+    return not outcome.faults
+
+
+def epochs(n: int) -> bool:
+    """Train for many epochs of two images: the time must grow linearly."""
+    data = Dataset(np.eye(2, dtype=np.float32), np.array([0, 1]))
+    settings, marks = Settings(epochs=n, eta=0.01), [time.perf_counter()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "checkpoint.npz")
+        checkpoints = Checkpoints(path, settings)
+
+        def after_epoch(net: Network, state: State) -> None:
+            checkpoints.after_epoch(net, state)
+            if len(state.history) % (n // 10) == 0:
+                marks.append(time.perf_counter())
+
+        net = Network([2, 2], rng=0)
+        history = train(net, data, settings, validation=data, rng=0, after_epoch=after_epoch)
+        parts = [b - a for a, b in pairwise(marks)]
+        start = time.perf_counter()
+        checkpoints.save(net, State.start(settings))
+        save_history(history, Path(folder, "history.json"))
+        back = load_history(Path(folder, "history.json")) == history
+    print(f"seconds of each tenth: {', '.join(f'{part:.1f}' for part in parts)}")
+    print(f"its History was written and read in {time.perf_counter() - start:.1f} s")
+    return back and len(history) == n and parts[-1] < 2 * parts[0]
 
 
 def resident() -> int:
@@ -137,12 +245,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("kills")
-    sub.add_argument("--times", type=int, default=20)
+    sub.add_argument("--times", type=int, default=20, help="of each kind of run")
     sub.add_argument("--seed", type=int, default=0)
+    sub = commands.add_parser("fuzz")
+    sub.add_argument("--cases", type=int, default=20_000)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--first", type=int, default=0, help="number of the first case")
+    sub = commands.add_parser("epochs")
+    sub.add_argument("--epochs", type=int, default=100_000)
     sub = commands.add_parser("hour")
     sub.add_argument("--minutes", type=float, default=60)
+    sub = commands.add_parser("child", help="used by kills")
+    sub.add_argument("name")
+    sub.add_argument("folder", type=Path)
     args = parser.parse_args()
-    good = kills(args.times, args.seed) if args.command == "kills" else hour(args.minutes)
+    if args.command == "child":
+        child(args.name, args.folder)
+        return 0
+    if args.command == "kills":
+        good = kills(args.times, args.seed)
+    elif args.command == "fuzz":
+        good = hostile(args.cases, args.seed, args.first)
+    elif args.command == "epochs":
+        good = epochs(args.epochs)
+    else:
+        good = hour(args.minutes)
     print("all is as it should be" if good else "FAILED")
     return 0 if good else 1
 

@@ -16,12 +16,10 @@ from scipy.linalg.blas import daxpy, dgemm, saxpy, sgemm
 from nndl._typing import Array
 
 __all__ = [
-    "MULTIPLICATIONS",
+    "accumulate",
     "add_scaled",
     "affine",
     "columns",
-    "columns_at_a_time",
-    "copied",
     "gemm_of",
     "transposed",
 ]
@@ -32,7 +30,7 @@ _AXPY = {4: saxpy, 8: daxpy}
 # Up to so many multiplications, and so many outputs, OpenBLAS multiplies without first packing an
 # operand. For the few columns of a mini-batch, packing large weights takes longer than the product,
 # so they are taken some rows at a time; the many columns of a convolution's patches, some columns.
-MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
+_MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
 
 Product = Callable[[Array, Array], Array]
 
@@ -91,30 +89,45 @@ def transposed(w: Array, m: int) -> Product:
     return by_rows if rows else whole
 
 
+def accumulate(w: Array, m: int) -> Callable[[Array, Array, float, float], None]:
+    """Return the function (delta, x, alpha, beta) that computes w <- beta w + alpha delta @ x.T.
+
+    w is C-contiguous and changes in place; delta is (n_out, m) and x is (n_in, m). The function
+    raises RuntimeError where BLAS would update a copy, because of the layout or dtype of w.
+    """
+    gemm, w_t, some = gemm_of(w), w.T, _columns_at_a_time(w, m)
+
+    def whole(delta: Array, x: Array, alpha: float, beta: float) -> None:
+        if gemm(alpha, x, delta, beta, w_t, 0, 1, 1) is not w_t:
+            name = "biases" if w.shape[1] == len(x) == 1 else "weights"
+            raise RuntimeError(
+                f"{name} must be C-contiguous {x.dtype} to be updated in place, but are {w.dtype} "
+                f"with strides {w.strides}; change them by {name}[l][...] = values"
+            )
+
+    def by_columns(delta: Array, x: Array, alpha: float, beta: float) -> None:
+        for i in range(0, m, some):
+            part = slice(i, i + some)
+            whole(delta[:, part], x[:, part], alpha, 1.0 if i else beta)
+
+    return by_columns if some else whole
+
+
 def add_scaled(y: Array, alpha: float, x: Array) -> None:
     """Compute y <- y + alpha x in place, for C-contiguous arrays of one shape."""
     _AXPY[y.itemsize](x.reshape(-1), y.reshape(-1), a=alpha)
 
 
-def columns_at_a_time(w: Array, m: int) -> int:
-    """Return how many of m columns to multiply and add to w at a time, 0 for all at once."""
-    some: int = MULTIPLICATIONS // w.size
-    # Fewer columns than 20 at a time are no faster: w is read and written for each part.
-    return some if m > _FEW_COLUMNS and 20 <= some < m else 0
-
-
 def _rows_at_a_time(w: Array, m: int) -> int:
     """Return how many rows of w to multiply at a time with m columns, 0 for all at once."""
-    if w.size * m <= MULTIPLICATIONS or m > _FEW_COLUMNS:
+    if w.size * m <= _MULTIPLICATIONS or m > _FEW_COLUMNS:
         return 0
-    rows: int = max(1, MULTIPLICATIONS // (m * w.shape[1]))
+    rows: int = max(1, _MULTIPLICATIONS // (m * w.shape[1]))
     return min(rows, _OUTPUTS // m)
 
 
-def copied(w: Array, x: Array) -> RuntimeError:
-    """Return the error to raise where gemm updated a copy of w instead of w itself."""
-    name = "biases" if w.shape[1] == len(x) == 1 else "weights"
-    return RuntimeError(
-        f"{name} must be C-contiguous {x.dtype} to be updated in place, but are {w.dtype} "
-        f"with strides {w.strides}; change them by {name}[l][...] = values"
-    )
+def _columns_at_a_time(w: Array, m: int) -> int:
+    """Return how many of m columns to multiply and add to w at a time, 0 for all at once."""
+    some: int = _MULTIPLICATIONS // w.size
+    # Fewer columns than 20 at a time are no faster: w is read and written for each part.
+    return some if m > _FEW_COLUMNS and 20 <= some < m else 0

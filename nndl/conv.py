@@ -21,11 +21,16 @@ from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
 from nndl.blas import columns, gemm_of
 from nndl.initializers import Initializer, default
-from nndl.layers import Layer, Planes, Shape
+from nndl.layers import Layer, Shape
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
-__all__ = ["Conv", "MaxPool"]
+__all__ = ["Conv", "MaxPool", "Planes"]
+
+
+class Planes(Shape):
+    """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
+
 
 CACHE = 2**18  # numbers that the patches of a block of pictures may have: 1 MiB in float32
 FEW_MAPS = 24  # up to so many input maps, the gradient is faster by patches than by shifts

@@ -10,22 +10,18 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid
-from nndl.blas import affine, columns, transposed
+from nndl.blas import accumulate, affine, columns, transposed
 from nndl.initializers import Initializer, default
-from nndl.step import Step, Weights, plain_step
+from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
-__all__ = ["Dense", "Dropout", "Layer", "Planes"]
+__all__ = ["Dense", "Dropout", "Layer"]
 
 Shape = tuple[int, ...]
-
-
-class Planes(Shape):
-    """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
 
 
 class Layer(Protocol):
@@ -63,7 +59,7 @@ class Layer(Protocol):
 class Dense(Weights, Layer):
     """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
 
-    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed", "plain_step")
+    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed", "add_w", "add_b")
 
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initializer = default
@@ -82,7 +78,7 @@ class Dense(Weights, Layer):
         self.m, self.ones = m, np.ones((1, m), dtype)
         self.z, self.a, self.nabla_x = (columns(n, m, dtype) for n in (n_out, n_out, n_in))
         self.affine, self.transposed = affine(self.w, self.b, m), transposed(self.w, m)
-        self.plain_step = plain_step(self.w, self.b, m)
+        self.add_w, self.add_b = accumulate(self.w, m), accumulate(self.b, m)
 
     def weighted_input(self, x: Array) -> Array:
         """Return z, (n_out, m), for inputs x, (n_in, m), and remember nothing."""
@@ -112,8 +108,9 @@ class Dense(Weights, Layer):
         return nabla_b, nabla_w
 
     def update(self, delta: Array, step: Step) -> None:
-        if step.plain and self.v_w is None:  #                     w += alpha delta @ x.T   BP4
-            self.plain_step(delta, self.x, step.alpha, step.beta)  # b += alpha delta       BP3
+        if step.plain and self.v_w is None:
+            self.add_b(delta, self.ones, step.alpha, 1.0)  #       b += alpha delta         BP3
+            self.add_w(delta, self.x, step.alpha, step.beta)  #    w += alpha delta @ x.T   BP4
         else:
             self.move(delta, self.x, delta, self.ones, step)
 
@@ -133,20 +130,17 @@ class Dropout(Layer):
         self.p = float(p)
 
     def feedforward(self, x: Array) -> Array:
-        scaled: Array = (1 - self.p) * x
-        return scaled
+        return np.multiply(1 - self.p, x)
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
         if rng is None:
-            self.mask: Any = np.full((1, 1), 1 - self.p, x.dtype)
+            self.mask: NDArray[Any] = np.full((1, 1), 1 - self.p, x.dtype)
         else:
             self.mask = (rng.random(x.shape[::-1], np.float32) >= self.p).T
-        masked: Array = x * self.mask
-        return masked
+        return self.mask * x
 
     def backward(self, delta: Array) -> Array:
-        nabla_x: Array = delta * self.mask
-        return nabla_x
+        return self.mask * delta
 
     def __repr__(self) -> str:
         return f"Dropout({self.p:g})"

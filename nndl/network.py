@@ -18,10 +18,11 @@ from nndl import validation
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid
 from nndl.batches import Transform, mini_batches
+from nndl.conv import Planes
 from nndl.costs import Cost, cross_entropy
 from nndl.dataset import Dataset
 from nndl.initializers import Initializer, default
-from nndl.layers import Layer, Planes
+from nndl.layers import Layer
 from nndl.rng import Rng, Streams, generator
 from nndl.sizes import as_layers
 from nndl.step import Step

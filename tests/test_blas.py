@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from nndl.blas import affine, columns, transposed
+from nndl.blas import accumulate, affine, columns, transposed
 from nndl.data import Dataset
 from nndl.layers import Dense
 from nndl.network import Network
-from nndl.step import Step, plain_step, take_step
+from nndl.step import Step, take_step
 from nndl.threads import one_thread
 from nndl.training.metrics import evaluate
 
@@ -83,7 +83,8 @@ def test_products_are_their_formulas(
     assert transposed(w, m)(delta, nabla) is nabla
     np.testing.assert_allclose(nabla, w.T @ delta, **tolerance)
     new_w, new_b = 0.9 * w - 0.3 * delta @ a.T, b - 0.3 * delta.sum(axis=1, keepdims=True)
-    plain_step(w, b, m)(delta, a, -0.3, 0.9)
+    accumulate(w, m)(delta, a, -0.3, 0.9)
+    accumulate(b, m)(delta, np.ones((1, m), dtype), -0.3, 1.0)
     np.testing.assert_allclose(w, new_w, **tolerance)
     np.testing.assert_allclose(b, new_b, **tolerance)
 

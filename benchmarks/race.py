@@ -43,7 +43,7 @@ from nndl.data import Dataset, load_mnist
 from nndl.files import write_text
 from nndl.initializers import large
 from nndl.network import Network
-from nndl.sizes import dense_layers
+from nndl.stack import dense_layers
 from nndl.training.environment import environment
 from nndl.training.metrics import evaluate
 

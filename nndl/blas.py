@@ -7,6 +7,7 @@ makes one pass over the weights of a step where operators make three.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +17,19 @@ from scipy.linalg.blas import daxpy, dgemm, saxpy, sgemm
 from nndl._typing import Array
 
 __all__ = [
+    "Adder",
     "accumulate",
     "add_scaled",
     "affine",
     "columns",
     "gemm_of",
+    "release_the_gil",
     "transposed",
 ]
 
 _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which is faster to look up than the dtype
 _AXPY = {4: saxpy, 8: daxpy}
+_OF_THIS_THREAD = threading.local()
 
 # Up to so many multiplications, and so many outputs, OpenBLAS multiplies without first packing an
 # operand. For the few columns of a mini-batch, packing large weights takes longer than the product,
@@ -33,6 +37,7 @@ _AXPY = {4: saxpy, 8: daxpy}
 _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
 
 Product = Callable[[Array, Array], Array]
+Adder = Callable[[Array, Array, float, float], None]
 
 
 def columns(n: int, m: int, dtype: Any) -> Array:
@@ -42,7 +47,15 @@ def columns(n: int, m: int, dtype: Any) -> Array:
 
 def gemm_of(w: Array) -> Any:
     """Return BLAS's gemm for the dtype of w: gemm(alpha, a, b, beta, c, ...) -> c."""
-    return _GEMM.get(w.itemsize, dgemm)
+    return getattr(_OF_THIS_THREAD, "gemm", _GEMM).get(w.itemsize, dgemm)
+
+
+def release_the_gil() -> None:
+    """Let `gemm_of` return a gemm without the GIL from now on in this thread, if there is one."""
+    from nndl.released import GEMM  # which asks for more of SciPy than one thread needs
+
+    if GEMM is not None:
+        _OF_THIS_THREAD.gemm = GEMM
 
 
 def affine(w: Array, b: Array, m: int) -> Product:
@@ -89,7 +102,7 @@ def transposed(w: Array, m: int) -> Product:
     return by_rows if rows else whole
 
 
-def accumulate(w: Array, m: int) -> Callable[[Array, Array, float, float], None]:
+def accumulate(w: Array, m: int) -> Adder:
     """Return the function (delta, x, alpha, beta) that computes w <- beta w + alpha delta @ x.T.
 
     w is C-contiguous and changes in place; delta is (n_out, m) and x is (n_in, m). The function

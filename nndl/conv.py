@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
-from nndl.blas import columns, gemm_of
+from nndl.blas import Adder, add_scaled, columns, gemm_of
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
 from nndl.step import Step, Weights
@@ -75,7 +75,19 @@ class Conv(Weights, Layer):
         the pictures are smaller than a filter or than a pool.
     """
 
-    buffers = ("m", "x", "a", "work", "nabla_x", "nabla_w", "later", "delta_from")
+    buffers = (
+        "m",
+        "x",
+        "a",
+        "work",
+        "nabla_x",
+        "nabla_w",
+        "later",
+        "delta_from",
+        "add_w",
+        "add_b",
+        "add_v",
+    )
 
     def __init__(
         self,
@@ -127,6 +139,14 @@ class Conv(Weights, Layer):
         self.nabla_w = np.empty_like(self.w)
         self.delta_from: Array | None = None
         self.later: list[Later] = []
+        self.prepare_steps()
+
+    def adder(self, w: Array) -> Adder:
+        def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:
+            w[...] *= beta
+            add_scaled(w, alpha, nabla)
+
+        return add
 
     @property
     def filters(self) -> Array:

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid
-from nndl.blas import accumulate, affine, columns, transposed
+from nndl.blas import Adder, accumulate, affine, columns, transposed
 from nndl.initializers import Initializer, default
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
@@ -59,7 +59,19 @@ class Layer(Protocol):
 class Dense(Weights, Layer):
     """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
 
-    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed", "add_w", "add_b")
+    buffers = (
+        "m",
+        "x",
+        "z",
+        "a",
+        "nabla_x",
+        "ones",
+        "affine",
+        "transposed",
+        "add_w",
+        "add_b",
+        "add_v",
+    )
 
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initializer = default
@@ -78,7 +90,10 @@ class Dense(Weights, Layer):
         self.m, self.ones = m, np.ones((1, m), dtype)
         self.z, self.a, self.nabla_x = (columns(n, m, dtype) for n in (n_out, n_out, n_in))
         self.affine, self.transposed = affine(self.w, self.b, m), transposed(self.w, m)
-        self.add_w, self.add_b = accumulate(self.w, m), accumulate(self.b, m)
+        self.prepare_steps()
+
+    def adder(self, w: Array) -> Adder:
+        return accumulate(w, self.m)
 
     def weighted_input(self, x: Array) -> Array:
         """Return z, (n_out, m), for inputs x, (n_in, m), and remember nothing."""

@@ -6,32 +6,26 @@ Data comes in rows, mathematics runs in columns: inside, x is (n_in, m), w is (n
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from math import prod
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nndl import validation
 from nndl._typing import Array
-from nndl.activations import Activation, sigmoid
 from nndl.batches import Transform, mini_batches
-from nndl.conv import Planes
-from nndl.costs import Cost, cross_entropy
 from nndl.dataset import Dataset
-from nndl.initializers import Initializer, default
 from nndl.layers import Layer
+from nndl.parallel import steps
 from nndl.rng import Rng, Streams, generator
-from nndl.sizes import as_layers
+from nndl.stack import Stack
 from nndl.step import Step
 from nndl.threads import one_thread
 
 __all__ = ["Network"]
 
 
-class Network:
+class Network(Stack):
     """A feedforward neural network.
 
     Parameters
@@ -49,68 +43,16 @@ class Network:
     input_shape : int or tuple of int
         For layers: 784, or (maps, height, width).
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what does not make a network, or a cost without a gradient for the output activation.
+
     Examples
     --------
     >>> Network([784, 30, 10], rng=0).n_parameters
     23860
     """
-
-    def __init__(
-        self,
-        layers: Sequence[int] | Sequence[Layer],
-        *,
-        cost: Cost = cross_entropy,
-        activation: Activation = sigmoid,
-        output: Activation | None = None,
-        init: Initializer = default,
-        dropout: float = 0.0,
-        rng: Rng = None,
-        dtype: DTypeLike = np.float32,
-        input_shape: int | tuple[int, ...] | None = None,
-    ) -> None:
-        self.cost, self.dtype = cost, validation.check_kinds(cost, dtype)
-        arguments = (layers, input_shape, cost, activation, output, init, dropout)
-        self.layers, self.output, self.input_shape = as_layers(*arguments)
-        self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
-        self.n_in, self.n_out = prod(self.input_shape), self.output.n_out
-        rng, shape = generator(rng), Planes(self.input_shape)
-        for layer in self.layers:
-            shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
-
-    @property
-    def weights(self) -> tuple[Array, ...]:
-        """The weights of each layer that has some, (n_out, n_in): live, so change them in place."""
-        return tuple(layer.w for layer in self.layers if layer.w is not None)
-
-    @property
-    def biases(self) -> tuple[Array, ...]:
-        """The biases of each layer that has some, (n_out, 1): live, so change them in place."""
-        return tuple(layer.b for layer in self.layers if layer.b is not None)
-
-    @property
-    def parameters(self) -> tuple[Array, ...]:
-        """All weights, then all biases, live."""
-        return self.weights + self.biases
-
-    @property
-    def n_parameters(self) -> int:
-        """The number of weights and biases together."""
-        return sum(p.size for p in self.parameters)
-
-    def astype(self, dtype: DTypeLike) -> Network:
-        """Return a copy that computes in another dtype; its velocities start from 0."""
-        layers = copy.deepcopy(self.layers)
-        for layer in layers:  # as if never built
-            vars(layer).pop("w", None)
-            vars(layer).pop("shape_in", None)
-        twin = Network(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
-        for new, old in zip(twin.parameters, self.parameters, strict=True):
-            new[...] = old
-        return twin
-
-    def __repr__(self) -> str:
-        chain = " - ".join(["x".join(map(str, self.input_shape)), *map(str, self.layers)])
-        return f"Network({chain}, {self.cost}, {self.n_parameters:,} parameters, {self.dtype})"
 
     # Inference.
 
@@ -150,7 +92,7 @@ class Network:
 
     # Learning: backpropagation (chapter 2) and the steps that use it.
 
-    def _deltas(
+    def deltas(
         self, x: Array, y: Array, rng: np.random.Generator | None
     ) -> Iterator[tuple[Layer, Array]]:
         """Yield (layer, delta), from the last layer back to the first.
@@ -171,10 +113,9 @@ class Network:
     def backprop(
         self, x: ArrayLike, y: ArrayLike, rng: Rng = None
     ) -> tuple[list[Array], list[Array]]:
-        """Return nabla_b and nabla_w: the gradient of the mean cost of a mini-batch.
+        """Return the gradient of the mean cost of a mini-batch, without regularization.
 
-        They are lists, shaped like `biases` and `weights`, without regularization. Like training,
-        this works in buffers of the layers: each thread needs a copy of the network.
+        Like training, this works in buffers of the layers: each thread needs a copy of the network.
 
         Parameters
         ----------
@@ -182,10 +123,19 @@ class Network:
         y : array_like, shape (n_out, m), or integer labels of shape (m,)
         rng : int or Generator, optional
             What dropout draws with; without it dropout is averaged, as at inference.
+
+        Returns
+        -------
+        nabla_b, nabla_w : lists of ndarray, shaped like `biases` and `weights`
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a label is out of range, or a number is not finite.
         """
         x, y, m = validation.as_examples(x, y, self.n_in, self.n_out, self.dtype)
         with one_thread():
-            deltas = self._deltas(x, y, None if rng is None else generator(rng))
+            deltas = self.deltas(x, y, None if rng is None else generator(rng))
             gradients = [layer.gradient(delta) for layer, delta in deltas if layer.w is not None]
         nabla_b, nabla_w = zip(*reversed(gradients), strict=True)
         return [b / m for b in nabla_b], [w / m for w in nabla_w]
@@ -213,8 +163,12 @@ class Network:
         validation.check(eta=eta, lmbda=lmbda, lmbda_l1=lmbda_l1, mu=mu)
         step = Step(m, validation.check_n(n, lmbda, lmbda_l1), eta, lmbda, lmbda_l1, mu)
         with one_thread():
-            for layer, delta in self._deltas(x, y, None if rng is None else generator(rng)):
-                layer.update(delta, step)
+            self.take_step(x, y, None if rng is None else generator(rng), step)
+
+    def take_step(self, x: Array, y: Array, rng: np.random.Generator | None, step: Step) -> None:
+        """Update each layer as soon as its delta has passed through its weights."""
+        for layer, delta in self.deltas(x, y, rng):
+            layer.update(delta, step)
 
     def sgd(
         self,
@@ -231,10 +185,9 @@ class Network:
         transform: Transform | None = None,
         stop: Callable[[int], bool] = lambda done: False,
         skip: int = 0,
+        threads: int | None = None,
     ) -> Iterator[int]:
         """Train by mini-batch stochastic gradient descent: yield each epoch, from 0, at its end.
-
-        Raises DivergedError when parameters are no longer finite.
 
         Parameters
         ----------
@@ -253,10 +206,21 @@ class Network:
             Asked after each chunk of 500 images, or of a mini-batch of more; true ends training.
         skip : int
             Images of the first epoch that are done already, as `stop` was told: to resume there.
+        threads : int, optional
+            For large mini-batches, by default as many as cores; the result is the same for all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data does not fit the network, or an argument is out of its range.
+        DivergedError
+            If the parameters are no longer finite.
         """
         validation.check_dataset(training, self.n_in, self.n_out)
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda)
-        validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
+        validation.check(
+            lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta, threads=threads
+        )
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
         permutation = order or streams.shuffle.permutation
         prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
@@ -268,12 +232,12 @@ class Network:
                 chunks = mini_batches(
                     training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare, done
                 )
-                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+                ignored = np.errstate(over="ignore", invalid="ignore")
+                with one_thread(), ignored, steps(self, mini_batch_size, threads) as take_step:
                     for chunk in chunks:
                         step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
                         for x, y in chunk:
-                            for layer, delta in self._deltas(x, y, streams.dropout):
-                                layer.update(delta, step)
+                            take_step(x, y, streams.dropout, step)
                         validation.check_finite(self.parameters, epoch, rate)
                         done += sum(x.shape[1] for x, _ in chunk)
                         if done < n and stop(done):

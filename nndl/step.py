@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl._typing import Array
-from nndl.blas import accumulate, add_scaled
+from nndl.blas import Adder, add_scaled
 from nndl.initializers import Initializer
 from nndl.validation import Parameter, check_drawn
 
@@ -71,17 +71,26 @@ class Weights:
         """Set the velocities to 0."""
         self.v_w = self.v_b = None
 
-    def move(
-        self, delta: Array, x: Array | None, delta_b: Array, ones: Array | None, step: Step
-    ) -> None:
-        """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b.
+    def adder(self, w: Array) -> Adder:
+        """Return the function (delta, x, alpha, beta) that adds a gradient to w, or to b."""
+        raise NotImplementedError
 
-        Without x and ones, delta and delta_b are nabla_w and nabla_b themselves.
-        """
+    def prepare_steps(self) -> None:
+        """Prepare what the steps of one mini-batch size have in common."""
+        self.add_w, self.add_b = self.adder(self.w), self.adder(self.b)
+        self.add_v: tuple[Array, Adder, Adder] | None = None
+
+    def move(self, delta: Any, x: Any, delta_b: Any, ones: Any, step: Step) -> None:
+        """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
         if step.mu and self.v_w is None:
             self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
-        take_step(self.b, self.v_b, delta_b, ones, step.alpha, step.mu)
-        take_step(self.w, self.v_w, delta, x, step.alpha, step.mu, step.decay, step.l1)
+        add_w, add_b = self.add_w, self.add_b
+        if self.v_w is not None and self.v_b is not None:
+            if self.add_v is None or self.add_v[0] is not self.v_w:
+                self.add_v = self.v_w, self.adder(self.v_w), self.adder(self.v_b)
+            _, add_w, add_b = self.add_v
+        take_step(self.b, self.v_b, add_b, delta_b, ones, step.alpha, step.mu)
+        take_step(self.w, self.v_w, add_w, delta, x, step.alpha, step.mu, step.decay, step.l1)
 
     @property
     def shapes(self) -> str:
@@ -106,28 +115,24 @@ class Weights:
 def take_step(
     w: Array,
     v: Array | None,
+    add: Adder,
     delta: Array,
-    x: Array | None,
+    x: Array,
     alpha: float,
     mu: float = 0.0,
     decay: float = 0.0,
     l1: float = 0.0,
 ) -> None:
-    """Move w, (n_out, n_in), by delta (n_out, m) and inputs x (n_in, m), or by its gradient delta.
+    """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
 
-    Without a velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
-    one, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
-    Raises RuntimeError if BLAS would have to copy w because of its layout or dtype.
+    Without velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
+    it, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
+    ``add`` adds alpha delta @ x.T to w, or to v.
     """
     sign = w.clip(*_NEAR_0[w.itemsize]) if l1 else None  # sgn(w) * _TINY, before w moves
-    moved, beta = (w, 1 - decay) if v is None else (v, mu)
-    if x is not None:
-        accumulate(moved, x.shape[1])(delta, x, alpha, beta)
-    else:
-        moved *= beta
-        add_scaled(moved, alpha, delta)
+    add(delta, x, alpha, 1 - decay if v is None else mu)
     if sign is not None:
-        add_scaled(moved, -l1 / _TINY, sign)
+        add_scaled(w if v is None else v, -l1 / _TINY, sign)
     if v is not None:
         if decay:
             add_scaled(v, -decay, w)

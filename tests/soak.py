@@ -30,7 +30,7 @@ from nndl import Conv, Dense, Network, Settings, log_likelihood, synthetic_digit
 from nndl.activations import relu, softmax
 from nndl.batches import Transform
 from nndl.data import Dataset, ElasticDistortion, RandomAffine
-from nndl.sizes import dense_layers
+from nndl.stack import dense_layers
 from nndl.storage import (
     Checkpoints,
     load,

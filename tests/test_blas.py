@@ -54,7 +54,8 @@ def test_a_step_is_its_formula(
     elif layout == "every second":
         delta, a = (np.repeat(array, 2, axis=1)[:, ::2] for array in (delta, a))
     kept = None if mu is None else v
-    take_step(w, kept, delta, a, alpha, mu or 0.0, decay, l1)
+    add = accumulate(w if kept is None else kept, m)
+    take_step(w, kept, add, delta, a, alpha, mu or 0.0, decay, l1)
     tolerance = (
         {"rtol": 1e-4, "atol": 1e-5 * max(1, m / 10) ** 0.5}
         if dtype is np.float32
@@ -92,7 +93,8 @@ def test_products_are_their_formulas(
 @dtypes
 def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
     w = np.array([[3.0, -2.0, 0.0, 1e-20, -0.25]], dtype)
-    take_step(w, None, np.zeros((1, 1), dtype), np.zeros((5, 1), dtype), -1.0, l1=0.5)
+    delta, a = np.zeros((1, 1), dtype), np.zeros((5, 1), dtype)
+    take_step(w, None, accumulate(w, 1), delta, a, -1.0, l1=0.5)
     np.testing.assert_array_equal(w, np.array([[2.5, -1.5, 0, -0.5, 0.25]], dtype))
 
 
@@ -100,7 +102,8 @@ def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
 def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generator) -> None:
     w, delta, a = (rng.normal(size=s).astype(dtype) for s in ((3, 4), (3, 5), (4, 5)))
     kept = delta.copy(), a.copy()
-    take_step(w, np.zeros_like(w), delta, a, -0.5, 0.5, 0.1, 0.1)
+    v = np.zeros_like(w)
+    take_step(w, v, accumulate(v, 5), delta, a, -0.5, 0.5, 0.1, 0.1)
     np.testing.assert_array_equal(delta, kept[0])
     np.testing.assert_array_equal(a, kept[1])
 
@@ -118,7 +121,7 @@ def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generato
 )
 def test_weights_that_blas_would_copy_are_refused(w: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match=r"C-contiguous.*change them by weights\[l\]"):
-        take_step(w, None, np.ones((3, 2)), np.ones((4, 2)), -0.5)
+        take_step(w, None, accumulate(w, 2), np.ones((3, 2)), np.ones((4, 2)), -0.5)
 
 
 def test_what_is_assigned_to_parameters_is_copied_into_them(rng: np.random.Generator) -> None:

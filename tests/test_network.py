@@ -124,7 +124,7 @@ def test_sgd_and_update_mini_batch_take_the_same_steps(rng: np.random.Generator)
 class TooEarly(Network):
     """Yields each layer, to be updated, before its delta is propagated through its weights."""
 
-    def _deltas(
+    def deltas(
         self, x: Array, y: Array, rng: np.random.Generator | None
     ) -> Iterator[tuple[Layer, Array]]:
         for layer in self.layers:

@@ -35,7 +35,7 @@ from nndl.files import folder_lock, make_folder
 from nndl.initializers import INITIALIZERS
 from nndl.network import Network
 from nndl.rng import generator
-from nndl.sizes import dense_layers
+from nndl.stack import dense_layers
 from nndl.storage import load_checkpoint, read_about, save, save_checkpoint, save_history
 from nndl.storage.schema import check
 from nndl.training import History, Settings, State, TrainingInterrupted, train

@@ -88,6 +88,7 @@ def train(
     after_epoch: Callback | None = None,
     checkpoint: Callback | None = None,
     checkpoint_seconds: float = 60.0,
+    threads: int | None = None,
     state: State | None = None,
 ) -> History:
     """Train a network in place and return what happened.
@@ -105,7 +106,7 @@ def train(
         Other sets to measure after every epoch: ``{"training": training, "test": test}``.
     rng : int, Generator or None
         Seed of shuffling, dropout and augmentation.
-    order, transform
+    order, transform, threads
         As for `Network.sgd`.
     progress : bool
         Print a line after every epoch, and a bar while a terminal is watching.
@@ -165,6 +166,7 @@ def train(
             transform=transform,
             stop=stop,
             skip=skip,
+            threads=threads,
         )
         start, last = perf_counter(), [p.copy() for p in net.parameters]
         try:

@@ -1,0 +1,157 @@
+"""Large mini-batches on all cores, with the same bits as a result for any number of threads.
+
+A mini-batch is cut into shards. Each shard takes the network's own backward walk, in a replica that
+shares the weights and has its own buffers. Then the weights move: a dense layer some rows at a
+time, a convolution by the gradients of its shards, added in order. Shards and rows depend on shapes
+alone, never on the number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from math import ceil, log2
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nndl._typing import Array
+from nndl.blas import accumulate, release_the_gil
+from nndl.layers import Dense, Dropout
+from nndl.step import Step, Weights, take_step
+
+if TYPE_CHECKING:
+    from nndl.network import Network
+
+__all__ = ["cores", "shard_bounds", "steps"]
+
+WORK = 2**26  # multiplications of a shard's forward pass, about: 1 ms of a core
+ROWS = 2**22  # multiplications of a dense layer's update at a time, about
+
+Take = Callable[[Array, Array, np.random.Generator, Step], None]
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def shard_bounds(net: Network, m: int) -> list[int]:
+    """Return where the shards of a mini-batch of m examples begin, and m: a power of 2 of them."""
+    work = sum(
+        layer.w.size * (layer.shape_z[0] * layer.shape_z[1] if hasattr(layer, "shape_z") else 1)
+        for layer in net.layers
+        if isinstance(layer, Weights)
+    )
+    shards = 2 ** ceil(log2(max(1, m * work / WORK)))
+    return [m * i // min(shards, m) for i in range(min(shards, m) + 1)]
+
+
+@contextmanager
+def steps(net: Network, m: int, threads: int | None) -> Iterator[Take]:
+    """Yield the function (x, y, rng, step) that takes a step with a mini-batch.
+
+    Parameters
+    ----------
+    net : Network
+    m : int
+        Examples of a mini-batch. If they are so few that they make one shard, so is every
+        mini-batch, and each layer is updated as soon as its delta has passed through it.
+    threads : int or None
+        None for as many as there are cores.
+    """
+    if len(shard_bounds(net, m)) <= 2:
+        yield net.take_step
+        return
+    with ThreadPoolExecutor(threads or cores(), initializer=release_the_gil) as pool:
+        yield _Shards(net, pool)
+
+
+class _Shards:
+    """Takes steps with mini-batches in shards."""
+
+    def __init__(self, net: Network, pool: ThreadPoolExecutor) -> None:
+        self.net, self.pool = net, pool
+        self.drops = any(isinstance(layer, Dropout) for layer in net.layers)
+        self.bounds = [0]
+        self.replicas: list[Network] = []
+
+    def _prepare(self, m: int) -> None:
+        """Make the replicas, and the arrays that their shards write to, for m examples."""
+        net, dtype = self.net, self.net.dtype
+        self.bounds = shard_bounds(net, m)
+        self.replicas = [replica(net) for _ in self.bounds[1:]]
+        self.x: dict[int, Array] = {}
+        self.delta: dict[int, Array] = {}
+        for i, layer in enumerate(net.layers):
+            if isinstance(layer, Dense):
+                n_out, n_in = layer.w.shape
+                self.x[i], self.delta[i] = np.empty((m, n_in), dtype).T, np.empty((n_out, m), dtype)
+
+    def __call__(self, x: Array, y: Array, rng: np.random.Generator, step: Step) -> None:
+        if x.shape[1] != self.bounds[-1]:
+            self._prepare(x.shape[1])
+        n = len(self.replicas)
+        seeds = rng.integers(2**63, size=n) if self.drops else [0] * n
+        shards = self.pool.map(lambda s: self._walk(s, x, y, int(seeds[s])), range(n))
+        gradients = list(shards)
+        updates: list[Callable[[], None]] = []
+        for i, layer in enumerate(self.net.layers):
+            if isinstance(layer, Dense):
+                updates += self._rows(layer, self.delta[i], self.x[i], step)
+            elif isinstance(layer, Weights):
+                nabla_b, nabla_w = (sum(g[i][k] for g in gradients) for k in (0, 1))
+                layer.move(nabla_w, None, nabla_b, None, step)
+        list(self.pool.map(lambda update: update(), updates))
+
+    def _walk(self, s: int, x: Array, y: Array, seed: int) -> dict[int, tuple[Array, Array]]:
+        """Take shard s through the network; return the gradients of layers that are not dense."""
+        net, part = self.replicas[s], slice(self.bounds[s], self.bounds[s + 1])
+        rng = np.random.default_rng(seed)
+        gradients = {}
+        with np.errstate(over="ignore", invalid="ignore"):
+            for layer, delta in net.deltas(x[:, part], y[:, part], rng):
+                i = net.layers.index(layer)
+                if isinstance(layer, Dense):
+                    self.x[i][:, part], self.delta[i][:, part] = layer.x, delta
+                elif isinstance(layer, Weights):
+                    gradients[i] = layer.gradient(delta)
+        return gradients
+
+    def _rows(self, layer: Dense, delta: Array, x: Array, step: Step) -> list[Callable[[], None]]:
+        """Return the update of a dense layer, some rows of its weights at a time."""
+        ones = np.ones((1, x.shape[1]), x.dtype)
+        if step.mu and layer.v_w is None:
+            layer.v_w, layer.v_b = np.zeros_like(layer.w), np.zeros_like(layer.b)
+        some = max(1, ROWS // x.size)
+
+        def update(rows: slice) -> Callable[[], None]:
+            v_w, v_b = (None if v is None else v[rows] for v in (layer.v_w, layer.v_b))
+
+            def move() -> None:
+                w, b = layer.w[rows], layer.b[rows]
+                numbers = (step.alpha, step.mu, step.decay, step.l1)
+                for p, v, inputs, more in ((b, v_b, ones, numbers[:2]), (w, v_w, x, numbers)):
+                    add = accumulate(p if v is None else v, x.shape[1])
+                    take_step(p, v, add, delta[rows], inputs, *more)
+
+            return move
+
+        return [update(slice(i, i + some)) for i in range(0, len(layer.w), some)]
+
+
+def replica(net: Network) -> Network:
+    """Return a network with the same weights, live, and buffers of its own."""
+    twin = copy.copy(net)
+    layers: Sequence[Any] = [copy.copy(layer) for layer in net.layers]
+    for layer, original in zip(layers, net.layers, strict=True):
+        if isinstance(layer, Weights):
+            vars(layer).update(w=original.w, b=original.b)
+            layer.allocate(0)
+    twin.connect(layers)
+    return twin

@@ -1,4 +1,8 @@
-"""Data sets of labeled images: MNIST, files in its format, synthetic digits, expansions."""
+"""Data sets of labeled images: MNIST, other files, synthetic digits, augmentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from nndl.data.augment import (
     ElasticDistortion,
@@ -12,9 +16,11 @@ from nndl.data.augment import (
 from nndl.data.idx import read_idx, write_idx
 from nndl.data.load import load_data
 from nndl.data.mnist import load_folder, load_mnist
-from nndl.data.photo import mnist_like, read_picture
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset
+
+if TYPE_CHECKING:
+    from nndl.data.photo import mnist_like, read_picture
 
 __all__ = [
     "Dataset",
@@ -34,3 +40,12 @@ __all__ = [
     "synthetic_digits",
     "write_idx",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import nndl.data.photo, and with it Pillow and scipy.ndimage, when it is first used."""
+    if name in ("mnist_like", "read_picture"):
+        from nndl.data import photo
+
+        return getattr(photo, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
@@ -16,10 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pooch
-import requests  # comes with pooch
 from numpy.typing import DTypeLike
-from tqdm import tqdm
 
 from nndl.data.idx import read_labeled_images
 from nndl.dataset import Dataset, check_dtype
@@ -173,10 +171,12 @@ def _split(
 
 
 def _cache(data_dir: str | Path | None) -> Path:
+    import platformdirs
+
     try:
-        chosen = data_dir or os.environ.get("NNDL_DATA_DIR") or pooch.os_cache("nndl")
-        folder = os.path.expanduser(chosen)
-    except RuntimeError:  # what newer versions of pooch's platformdirs raise where others return ~
+        chosen = data_dir or os.environ.get("NNDL_DATA_DIR")
+        folder = os.path.expanduser(chosen or platformdirs.user_cache_dir("nndl"))
+    except RuntimeError:  # newer versions of platformdirs raise this where others return ~
         folder = "~"
     if str(folder).startswith("~"):
         raise FileNotFoundError(
@@ -195,6 +195,8 @@ def _is_whole(path: Path, name: str) -> bool:
 
 def _download(names: list[str], folder: Path) -> None:
     """Fetch files from the first mirror that works; one that fails is not asked again."""
+    import requests
+
     mirrors, failures = list(MIRRORS), list[str]()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -224,6 +226,10 @@ def _download(names: list[str], folder: Path) -> None:
 
 def _retrieve(url: str, name: str, folder: str) -> str:
     size, digest = FILES[name]
+    with warnings.catch_warnings():
+        # pooch imports tqdm.auto, which warns in notebooks without ipywidgets.
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import pooch
     pooch.get_logger().setLevel("WARNING")
     path: str = pooch.retrieve(
         url, f"sha256:{digest}", fname=name, path=folder, downloader=partial(_fetch, size=size)
@@ -237,6 +243,8 @@ def _fetch(url: str, path: str, _: Any, size: int) -> None:
     A thread of its own reads, because a name server, a connection or a drip of single bytes can
     each take for ever in a way that no timeout of a socket ends.
     """
+    from tqdm import tqdm
+
     pieces: SimpleQueue[bytes | Exception] = SimpleQueue()
     threading.Thread(target=_read, args=(url, size, pieces.put), daemon=True).start()
     got = 0
@@ -270,6 +278,8 @@ def _read(url: str, size: int, put: Any) -> None:
 
 
 def _pieces(url: str, size: int) -> Iterator[bytes]:
+    import requests
+
     got = 0
     with requests.get(url, stream=True, timeout=PATIENCE) as response:
         response.raise_for_status()
@@ -281,6 +291,8 @@ def _pieces(url: str, size: int) -> Iterator[bytes]:
 
 
 def _reason(error: Exception) -> str:
+    import requests
+
     if isinstance(error, ValueError) and "hash" in str(error):
         return "sent other content than the published file (its SHA-256 differs)"
     if isinstance(error, requests.HTTPError) and error.response is not None:

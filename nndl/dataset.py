@@ -1,17 +1,25 @@
-"""Labelled images: the one form in which data enters the package."""
+"""Labeled images: the form in which all data enters the package."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["Dataset", "check_dtype", "warn_of_raw_pixels"]
+__all__ = [
+    "Dataset",
+    "check_dtype",
+    "scaled_integers",
+    "warn_of_missing_classes",
+    "warn_of_raw_pixels",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,61 +28,71 @@ class Dataset:
 
     Parameters
     ----------
-    images : ndarray, shape (n, n_in)
-        Floats with finite values (the book's MNIST: float32, raw/256, so 0 <= pixel < 1), or uint8
-        with the raw values 0 to 255. An image is a row.
-    labels : ndarray of integers, shape (n,)
+    images : array_like, shape (n, n_in), (n, height, width) or (n, maps, height, width)
+        Floats with finite values (the book's MNIST: float32, raw/256, so 0 <= pixel < 1), or
+        uint8 with the raw values 0 to 255, which are divided by 256 when they are used. Other
+        integers are scaled by their range, as `scaled_integers` says. An image is stored as a row.
+    labels : array_like of integers, shape (n,)
         The class of each image, 0 or more.
     name : str
         What the images are, for tables and figures: "MNIST training", "synthetic digits".
+    shape : tuple of int, optional
+        (height, width) or (maps, height, width) of an image, for plots, shifts and convolution.
+        Found from ``images`` if they have more than two dimensions; rows of a square number of
+        pixels are square images; else None.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit together, the labels are not whole numbers of at least 0, or a
-        pixel is NaN or infinite.
+        If the shapes do not fit together, the labels are not integers of at least 0, a pixel is
+        NaN or infinite, or integer pixels are not between 0 and 255.
 
     Warns
     -----
     UserWarning
-        If the mean of float pixels is above 1: they are raw ones, 0 to 255, as other loaders give.
+        If the mean of float pixels is above 1, or uint8 pixels are all 16 or less: both are on
+        another scale than networks expect. The message names the right divisor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.zeros((2, 8, 8), np.float32)
+    >>> Dataset(images, [3, 5], "blank").shape
+    (8, 8)
     """
 
     images: NDArray[np.floating | np.uint8]
     labels: NDArray[np.integer]
     name: str = "unnamed"
+    shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         images, labels = np.asanyarray(self.images), np.asanyarray(self.labels)
-        if images.ndim != 2 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
+        if images.ndim not in (2, 3, 4) or images.dtype.kind not in "fiu":
             raise ValueError(
-                "images must be floats or uint8 of shape (n, n_in), a row for each image, but are "
-                f"{images.dtype} of shape {images.shape}; flatten them with "
-                "images.reshape(len(images), -1) and convert them with .astype(numpy.float32)"
+                "images must be floats or integers of shape (n, n_in), (n, height, width) or "
+                f"(n, maps, height, width), but are {images.dtype} of shape {images.shape}; "
+                f"{_advice_on_images(images)}"
             )
+        shape = _image_shape(images, self.shape)
+        if images.ndim > 2:
+            images = images.reshape(len(images), math.prod(images.shape[1:]))
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"labels must be integers of shape ({len(images)},), one for each image, but are "
-                f"{labels.dtype} of shape {labels.shape}; {_advice(labels)}"
+                f"{labels.dtype} of shape {labels.shape}; {_advice_on_labels(labels)}"
             )
         if labels.size and labels.min() < 0:
             raise ValueError(
                 f"labels must be 0 or more, but the smallest is {labels.min()}; number the classes "
                 "from 0"
             )
-        # A sum is finite only if every pixel is: one pass without a temporary mask.
-        with np.errstate(invalid="ignore", over="ignore"):  # of infinity minus infinity
-            total = images.sum(dtype=np.float64)
-        if not np.isfinite(total) and not np.isfinite(images).all():
-            row = int(np.argmin(np.isfinite(images).all(axis=1)))
-            raise ValueError(
-                f"pixels must be finite, but image {row} holds NaN or infinity; "
-                "clean the images before training"
-            )
-        if images.dtype != np.uint8:
-            warn_of_raw_pixels(total, images.size)
-        object.__setattr__(self, "images", images)
-        object.__setattr__(self, "labels", labels)
+        if images.dtype.kind == "f":
+            _check_floats(images)
+        else:
+            images = scaled_integers(images)
+        for field, value in (("images", images), ("labels", labels), ("shape", shape)):
+            object.__setattr__(self, field, value)
 
     @cached_property
     def digest(self) -> str:
@@ -100,7 +118,14 @@ class Dataset:
                 f"a data set is indexed by a slice or an array of rows, not by {rows!r}; "
                 "a single image is dataset.images[i] with dataset.labels[i]"
             )
-        return Dataset(self.images[rows], self.labels[rows], self.name)
+        return self._replace(images=self.images[rows], labels=self.labels[rows])
+
+    def _replace(self, **changes: Any) -> Dataset:
+        """Return a copy with other fields, which are not checked again."""
+        copy = object.__new__(Dataset)
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        vars(copy).update(kept | changes)
+        return copy
 
     def __repr__(self) -> str:
         return (
@@ -108,8 +133,53 @@ class Dataset:
             f"{self.images.dtype})"
         )
 
+    def _repr_html_(self) -> str:
+        """Return a table and the first images, for notebooks."""
+        from nndl.html import picture, table
 
-def _advice(labels: NDArray[np.generic]) -> str:
+        pixels = " × ".join(map(str, self.shape or self.images.shape[1:]))
+        counts = enumerate(np.bincount(self.labels)) if len(self) else ()
+        return table(
+            self.name,
+            {
+                "images": f"{len(self):,} of {pixels} pixels, {self.images.dtype}",
+                "images per class": ", ".join(f"{label}: {n:,}" for label, n in counts if n),
+            },
+        ) + picture(self.images[:SHOWN], self.shape)
+
+
+SHOWN = 40  # images in a notebook
+
+
+def _image_shape(images: NDArray[Any], shape: object) -> tuple[int, ...] | None:
+    """Return the shape of an image, as given or as the images have it."""
+    n_in = math.prod(images.shape[1:])
+    found = images.shape[1:] if images.ndim > 2 else None
+    if shape is None:
+        side = math.isqrt(n_in)
+        return found or ((side, side) if side and side**2 == n_in else None)
+    sides = tuple(shape) if isinstance(shape, tuple | list) else ()
+    whole = all(isinstance(n, int | np.integer) and n > 0 for n in sides)
+    if (
+        len(sides) not in (2, 3)
+        or not whole
+        or math.prod(sides) != n_in
+        or found not in (None, sides)
+    ):
+        raise ValueError(
+            f"shape must be (height, width) or (maps, height, width) with a product of {n_in}, the "
+            f"number of pixels of an image, but is {shape!r} for images of shape {images.shape}"
+        )
+    return tuple(int(n) for n in sides)
+
+
+def _advice_on_images(images: NDArray[Any]) -> str:
+    if images.dtype.kind not in "fiu":
+        return "convert them with .astype(numpy.float32)"
+    return "a single image is images[None]"
+
+
+def _advice_on_labels(labels: NDArray[np.generic]) -> str:
     if labels.ndim == 2 and labels.shape[1] == 1:
         return "flatten them with labels.ravel()"
     if labels.ndim == 2:
@@ -121,17 +191,96 @@ def _advice(labels: NDArray[np.generic]) -> str:
     return "give as many labels as images"
 
 
-def check_dtype(dtype: DTypeLike) -> None:
-    """Raise ValueError for what images are not kept in."""
-    if np.dtype(dtype) not in (np.float32, np.float64, np.uint8):
-        raise ValueError(f"dtype must be float32, float64 or uint8, but is {np.dtype(dtype)}")
+def _check_floats(images: NDArray[np.floating]) -> None:
+    # A sum is finite only if every pixel is: one pass without a temporary mask.
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinity minus infinity
+        total = images.sum(dtype=np.float64)
+    if not np.isfinite(total) and not np.isfinite(images).all():
+        row = int(np.argmin(np.isfinite(images).all(axis=1)))
+        raise ValueError(
+            f"pixels must be finite, but image {row} holds NaN or infinity; "
+            "clean the images before training"
+        )
+    warn_of_raw_pixels(images, total, stacklevel=5)
 
 
-def warn_of_raw_pixels(total: float, n: int, stacklevel: int = 4) -> None:
-    """Warn if n float pixels add to more than pixels between 0 and 1 can: sigmoids saturate."""
-    if total > n:
+def scaled_integers(images: NDArray[np.integer]) -> NDArray[np.float32 | np.uint8]:
+    """Return integer images as uint8 or float32, scaled as their range says.
+
+    uint8 always means raw pixels, 0 to 255, and is returned as it is. Of other integers the
+    largest decides: up to 1 they are black and white, and become the floats 0 and 1; up to 16, as
+    in scikit-learn's ``load_digits``, they are divided by 16; up to 255 they become uint8.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is below 0 or above 255.
+
+    Warns
+    -----
+    UserWarning
+        If uint8 pixels are all 16 or less.
+    """
+    low, high = (int(images.min()), int(images.max())) if images.size else (0, 0)
+    if images.dtype == np.uint8:
+        if 0 < high <= 16:
+            scale = "" if high == 1 else " / 16"
+            warnings.warn(
+                f"uint8 pixels are divided by 256, but the largest of these is {high}; give them "
+                f"as floats between 0 and 1: (images{scale}).astype(numpy.float32)",
+                stacklevel=4,
+            )
+        return images  # type: ignore[return-value]
+    if low < 0 or high > 255:
+        formula = f"images / {high}" if low >= 0 else f"(images - {low}) / {high - low}"
+        raise ValueError(
+            f"integer pixels must be 0 to 255, but range from {low} to {high}; give them as floats "
+            f"between 0 and 1: ({formula}).astype(numpy.float32)"
+        )
+    if high > 16:
+        return images.astype(np.uint8)
+    scaled: NDArray[np.float32] = np.multiply(images, 1 / 16 if high > 1 else 1, dtype=np.float32)
+    return scaled
+
+
+def warn_of_raw_pixels(images: NDArray[np.floating], total: float, stacklevel: int = 4) -> None:
+    """Warn if the sum of float pixels is more than that of pixels between 0 and 1 can be.
+
+    Such pixels saturate sigmoids. The warning names the divisor that fits the largest.
+    """
+    if total > images.size:
+        largest = float(images.max())
+        if largest <= 16:
+            advice = "divide raw ones by 16"
+        elif largest <= 256:
+            advice = "divide raw ones by 256, or give them as uint8"
+        else:
+            advice = (
+                f"divide raw ones by the largest possible value; here the largest is {largest:g}"
+            )
         warnings.warn(
-            f"float pixels should lie between 0 and 1, but their mean is {total / n:.3g}; divide "
-            "raw ones by 256, or give them as uint8",
+            "float pixels should be between 0 and 1, but their mean is "
+            f"{total / images.size:.3g}; {advice}",
             stacklevel=stacklevel,
         )
+
+
+def warn_of_missing_classes(
+    training: Dataset, other: Dataset, what: str, stacklevel: int = 2
+) -> None:
+    """Warn if a data set has labels that the training set lacks: no network can learn them."""
+    missing = np.setdiff1d(other.labels, training.labels)
+    if len(training) and len(missing):
+        some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        warnings.warn(
+            f"the training set lacks the labels {some}, which {what} has, so that a network "
+            "cannot learn them: were the images sorted by class before they were divided? "
+            "nndl.data.split divides them class by class",
+            stacklevel=stacklevel,
+        )
+
+
+def check_dtype(dtype: DTypeLike) -> None:
+    """Raise ValueError unless images may have this dtype."""
+    if np.dtype(dtype) not in (np.float32, np.float64, np.uint8):
+        raise ValueError(f"dtype must be float32, float64 or uint8, but is {np.dtype(dtype)}")

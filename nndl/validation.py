@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nndl._typing import Array
 from nndl.activations import Activation
 from nndl.costs import Cost
-from nndl.dataset import Dataset, warn_of_raw_pixels
+from nndl.dataset import Dataset, scaled_integers, warn_of_raw_pixels
 from nndl.initializers import Initializer
 
 __all__ = [
@@ -296,15 +296,12 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"images must be numbers of shape (n, {n_in}), a row for each, but are "
             f"{array.dtype} of shape {array.shape}; reshape them, a single one to (1, {n_in})"
         )
-    if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.size and array.max() > 1:
-        raise ValueError(
-            f"images must be floats like those of the training set, or raw pixels of uint8, but "
-            f"are {array.dtype} up to {array.max()}; convert raw pixels with .astype(numpy.uint8)"
-        )
+    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+        array = scaled_integers(array)
     if array.dtype == np.uint8:
         return pixels_as_columns(array, dtype)
     numbers, total = _finite(array, "images", dtype)
-    warn_of_raw_pixels(total, numbers.size, stacklevel=5)
+    warn_of_raw_pixels(numbers, total, stacklevel=5)
     return numbers.T
 
 

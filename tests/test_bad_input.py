@@ -352,14 +352,15 @@ def test_what_is_for_sizes_is_not_ignored_beside_layers(arguments: dict[str, Any
         Network([4, 2], input_shape=4)
 
 
-def test_raw_pixels_of_another_dtype_than_uint8_are_not_taken_for_floats() -> None:
+def test_raw_pixels_of_every_integer_dtype_mean_256ths() -> None:
     net = Network([4, 2], rng=0)
     raw = np.array([[0, 255, 3, 1]])
-    with pytest.raises(ValueError, match=r"up to 255; convert raw pixels with"):
-        net.predict(raw)
-    np.testing.assert_array_equal(
-        net.predict_proba(raw.astype(np.uint8)), net.predict_proba(raw / 256)
-    )
+    for dtype in (np.uint8, np.int16, np.int64):
+        np.testing.assert_array_equal(
+            net.predict_proba(raw.astype(dtype)), net.predict_proba(raw / 256)
+        )
+    with pytest.raises(ValueError, match=r"0 to 255, but range from 0 to 256; .*images / 256"):
+        net.predict(raw + np.array([0, 1, 0, 0]))
     assert net.predict([[0, 1, 1, 0]]).shape == (1,)  # zeros and ones mean themselves
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from nndl.batches import mini_batches
 from nndl.data import Dataset
 from nndl.data.synthetic import synthetic_digits
+from nndl.dataset import warn_of_missing_classes
 from nndl.network import Network
 from nndl.training.metrics import confusion_matrix
 from nndl.validation import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
@@ -42,13 +47,12 @@ def trained(data: Dataset) -> bytes:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (FLOATS[0], LABELS, r"floats or uint8 of shape \(n, n_in\).*float32 of shape \(6,\)"),
-        (FLOATS.reshape(23, 2, 3), LABELS, r"shape \(23, 2, 3\); flatten them.*reshape\(len"),
-        (RAW.astype(np.int64), LABELS, r"int64 of shape \(23, 6\).*astype\(numpy\.float32\)"),
-        (FLOATS > 0.5, LABELS, "floats or uint8.*but are bool"),
-        (FLOATS + 1j, LABELS, "floats or uint8.*but are complex64"),
-        (FLOATS.astype(str), LABELS, "floats or uint8.*but are <U"),
-        (FLOATS.astype(object), LABELS, "floats or uint8.*but are object"),
+        (FLOATS[0], LABELS, r"floats or integers of shape \(n, n_in\).*float32 of shape \(6,\)"),
+        (FLOATS[0], LABELS, r"a single image is images\[None\]"),
+        (FLOATS > 0.5, LABELS, r"floats or integers.*but are bool.*astype\(numpy\.float32\)"),
+        (FLOATS + 1j, LABELS, "floats or integers.*but are complex64"),
+        (FLOATS.astype(str), LABELS, "floats or integers.*but are <U"),
+        (FLOATS.astype(object), LABELS, "floats or integers.*but are object"),
         ([], [], r"float64 of shape \(0,\)"),
         (None, LABELS, r"but are object of shape \(\)"),
         (FLOATS, LABELS[:-1], r"integers of shape \(23,\), one for each image.*shape \(22,\)"),
@@ -88,13 +92,176 @@ def test_large_but_finite_pixels_are_finite() -> None:
 def test_raw_pixels_as_floats_are_warned_of_where_they_are_given(dtype: type) -> None:
     digits = synthetic_digits(20, np.random.default_rng(0))
     floats = (256 * digits.images).astype(dtype)
-    with pytest.warns(UserWarning, match=r"but their mean is \d+\.?\d*; divide raw ones") as caught:
+    with pytest.warns(
+        UserWarning, match=r"but their mean is \d+\.?\d*; divide raw ones by 256"
+    ) as caught:
         Dataset(floats, digits.labels)
     assert caught[0].filename == __file__
     net = Network([784, 10])
     with pytest.warns(UserWarning, match="divide raw ones by 256") as caught:
         net.predict(floats)
     assert caught[0].filename == __file__
+
+
+def digits_8x8(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images like those of scikit-learn's load_digits: 8 x 8 pixels from 0 to 16."""
+    drawn = synthetic_digits(n, np.random.default_rng(3))
+    images = drawn.images.reshape(n, 28, 28)[:, 2:26, 2:26].reshape(n, 8, 3, 8, 3).mean(axis=(2, 4))
+    images = np.rint(16 * images / images.max(axis=(1, 2), keepdims=True))
+    return images.astype(np.float64).reshape(n, 64), drawn.labels
+
+
+def accuracy_of(training: Dataset, test: Dataset) -> float:
+    net = Network([64, 30, 10], rng=1)
+    list(net.sgd(training, 10, 10, 3.0, rng=2))
+    return float(np.mean(net.predict(test.images) == test.labels))
+
+
+def test_every_advice_on_small_pixels_leads_to_a_network_that_learns() -> None:
+    images, labels = digits_8x8(2000)
+    with pytest.warns(UserWarning, match="divide raw ones by 16$"):
+        Dataset(images, labels)
+    with pytest.warns(UserWarning, match=r"the largest of these is 16.*\(images / 16\)\.astype"):
+        raw = Dataset(images.astype(np.uint8), labels)
+    scaled = Dataset((images / 16).astype(np.float32), labels)
+    integers = Dataset(images.astype(np.int64), labels)
+    np.testing.assert_array_equal(integers.images, scaled.images)
+    assert integers.images.dtype == np.float32
+    assert accuracy_of(scaled[:1500], scaled[1500:]) > 0.6
+    assert accuracy_of(raw[:1500], raw[1500:]) < 0.3  # what the warning is about
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", ">i4", "i8", "u2", "u8"])
+@pytest.mark.parametrize(
+    ("largest", "scale", "expected"),
+    [
+        (1, 1, np.float32),
+        (2, 16, np.float32),
+        (16, 16, np.float32),
+        (17, 1, np.uint8),
+        (127, 1, np.uint8),
+    ],
+)
+def test_integers_are_scaled_by_their_range(
+    dtype: str, largest: int, scale: int, expected: type
+) -> None:
+    images = np.array([[0, 1, largest]], dtype)
+    data = Dataset(images, [0])
+    assert data.images.dtype == expected
+    np.testing.assert_array_equal(data.images, images / scale)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([[0, 256]], r"range from 0 to 256; .*\(images / 256\)\.astype"),
+        ([[0, 65535]], r"\(images / 65535\)\.astype"),
+        ([[-1, 255]], r"range from -1 to 255; .*\(\(images - -1\) / 256\)\.astype"),
+        ([[-5, -5]], r"range from -5 to -5"),
+    ],
+)
+def test_integers_that_are_no_pixels_are_refused_with_a_formula(
+    images: list[list[int]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dataset(images, [0])
+
+
+def test_float_pixels_above_256_are_warned_of_with_the_largest() -> None:
+    with pytest.warns(UserWarning, match="largest possible value; here the largest is 65535"):
+        Dataset([[0.0, 65535.0]], [0])
+
+
+def test_a_slice_of_dark_images_is_not_warned_of() -> None:
+    images = np.array([[255, 0], [3, 0], [0, 0]], np.uint8)
+    assert len(Dataset(images, [0, 1, 2])[1:]) == 2
+
+
+# Shape.
+
+
+@pytest.mark.parametrize(
+    ("images", "shape", "expected"),
+    [
+        (np.zeros((2, 784), "f4"), None, (28, 28)),
+        (np.zeros((2, 12), "f4"), None, None),
+        (np.zeros((2, 12), "f4"), (3, 4), (3, 4)),
+        (np.zeros((2, 12), "f4"), [3, np.int64(2), 2], (3, 2, 2)),
+        (np.zeros((2, 3, 4), "f4"), None, (3, 4)),
+        (np.zeros((2, 3, 4), "f4"), (3, 4), (3, 4)),
+        (np.zeros((2, 1, 28, 28), "f4"), None, (1, 28, 28)),
+        (np.zeros((0, 4), "f4"), None, (2, 2)),
+    ],
+    ids=str,
+)
+def test_images_know_their_shape(images: Any, shape: Any, expected: Any) -> None:
+    data = Dataset(images, np.zeros(len(images), int), shape=shape)
+    assert data.shape == expected
+    assert data.images.shape == (len(images), images[:1].size or 4)
+    assert data[:1].shape == expected
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (12,), (-3, -4), (1, 1, 3, 4), "34", 12, (3.0, 4.0), ()])
+def test_a_shape_that_does_not_fit_is_refused(shape: Any) -> None:
+    with pytest.raises(ValueError, match=r"shape must be .* with a product of 12"):
+        Dataset(np.zeros((2, 12), "f4"), [0, 1], shape=shape)
+    with pytest.raises(ValueError, match=r"but is \(4, 3\) for images of shape \(2, 3, 4\)"):
+        Dataset(np.zeros((2, 3, 4), "f4"), [0, 1], shape=(4, 3))
+
+
+def test_images_with_more_dimensions_are_a_view() -> None:
+    images = np.zeros((5, 3, 4), np.float32)
+    assert np.shares_memory(Dataset(images, LABELS[:5]).images, images)
+
+
+# In a notebook.
+
+
+def shown(data: Dataset) -> tuple[str, np.ndarray | None]:
+    html = data._repr_html_()
+    found = re.search(r'src="data:image/png;base64,([^"]*)"', html)
+    picture = Image.open(io.BytesIO(base64.b64decode(found[1]))) if found else None
+    return html, None if picture is None else np.asarray(picture)
+
+
+def test_a_notebook_shows_a_table_and_the_first_images() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (45, 3, 4)).astype(np.uint8)
+    html, picture = shown(Dataset(images, np.arange(45) % 3, "<mine>"))
+    assert "&lt;mine&gt;" in html
+    assert "45 of 3 × 4 pixels, uint8" in html
+    assert "0: 15, 1: 15, 2: 15" in html
+    assert picture is not None
+    assert picture.shape == (2 * 4 - 1, 20 * 5 - 1)
+    np.testing.assert_array_equal(picture[:3, :4], images[0])
+    np.testing.assert_array_equal(picture[4:7, 5:9], images[21])
+
+
+def test_a_notebook_shows_floats_and_first_maps_and_clips_what_is_outside() -> None:
+    images = np.zeros((1, 2, 3, 3), np.float32)
+    images[0, 0] = [[-1, 0, 0.5], [1, 2, 0.25], [0, 0, 0]]
+    picture = shown(Dataset(images, [0]))[1]
+    assert picture is not None
+    assert picture.tolist() == [[0, 0, 128], [255, 255, 64], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 5), (2, 300 * 300)])
+def test_a_notebook_shows_no_picture_where_there_is_none(shape: tuple[int, int]) -> None:
+    html, picture = shown(Dataset(np.zeros(shape, np.float32), np.zeros(shape[0], int)))
+    assert picture is None
+    assert f"{shape[0]} of " in html
+
+
+# Classes that training lacks.
+
+
+def test_labels_that_training_lacks_are_named_where_the_caller_stands() -> None:
+    data = Dataset(FLOATS, np.arange(23))
+    with pytest.warns(
+        UserWarning, match=r"labels 11, 12, 13, .*20, \.\.\., which mine has"
+    ) as caught:
+        warn_of_missing_classes(data[:11], data[11:], "mine")
+    assert caught[0].filename == __file__
+    warn_of_missing_classes(data, data[:5], "mine")
 
 
 def test_pixels_of_any_usual_scale_are_not_warned_of(rng: np.random.Generator) -> None:

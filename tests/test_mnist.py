@@ -368,7 +368,7 @@ def write_set(folder: Path, name: str) -> None:
     rng = np.random.default_rng(0)
     for part, n in (("train", 12), ("t10k", 4)):
         start = name.format(part)
-        write_idx(folder / f"{start}-images-idx3-ubyte", rng.integers(0, 9, (n, 3, 3), np.uint8))
+        write_idx(folder / f"{start}-images-idx3-ubyte", rng.integers(0, 256, (n, 3, 3), np.uint8))
         write_idx(folder / f"{start}-labels-idx1-ubyte.gz", np.arange(n, dtype=np.uint8))
 
 

@@ -144,5 +144,4 @@ def read_labeled_images(images: Path, labels: Path, name: str) -> Dataset:
             f"for each image of {printable(images.name)}, but holds {classes.dtype} of shape "
             f"{classes.shape}"
         )
-    rows = pixels.reshape(len(pixels), math.prod(pixels.shape[1:]))
-    return Dataset(rows, classes.astype(np.intp), name)
+    return Dataset(pixels, classes.astype(np.intp), name)

@@ -1,12 +1,14 @@
-"""MNIST arrives whole and verified, or an error names every reason: real servers on loopback."""
+"""MNIST is downloaded and verified, or one error says why not: real servers on loopback."""
 
 from __future__ import annotations
 
 import ctypes
 import gzip
 import hashlib
+import io
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -23,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nndl import load_folder, load_mnist
+from nndl import load_mnist
+from nndl.data import download
 from nndl.data import mnist as module
-from nndl.data import write_idx
 
 ROOT = Path(__file__).parent.parent
 NAMES = list(module.FILES)
@@ -49,57 +51,99 @@ FILES = idx_files()
 
 
 class Mirrors(ThreadingHTTPServer):
-    """A server with a mirror for each way to behave, /well/ and the rest; it counts requests."""
+    """A server with a mirror for each behavior, /well/ and others.
+
+    It counts the requests, and the connections that are still open.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: Counter[str] = Counter()
+        self.open = 0
         self.over = threading.Event()
 
-    def url(self, behaviour: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{behaviour}/"
+    def url(self, behavior: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{behavior}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a client that went away is what these tests are about
+        pass  # these tests are about clients that go away
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Mirrors
 
+    def handle(self) -> None:
+        self.server.open += 1
+        try:
+            super().handle()
+        finally:
+            self.server.open -= 1
+
+    def wait(self) -> None:
+        """Return when the client has closed the connection."""
+        while not self.server.over.is_set():
+            readable = select.select([self.connection], [], [], 0.02)[0]
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                return
+
+    def endless(self, line: bytes) -> None:
+        """Send a line again and again, until the client closes the connection."""
+        while not self.server.over.is_set():
+            self.wfile.write(line)
+
     def do_GET(self) -> None:
-        *_, behaviour, name = self.path.split("/")
-        self.server.asked[behaviour] += 1
+        *_, behavior, name = self.path.split("/")
+        self.server.asked[behavior] += 1
         content = FILES[name]
-        if behaviour.isdigit():
-            self.send_error(int(behaviour))
+        if behavior.isdigit():
+            self.send_error(int(behavior))
             return
-        if behaviour == "loop":
-            self.send_response(302)
-            self.send_header("Location", self.path)
+        if behavior == "rude":
+            self.send_response(500, "\x1b[31mlog\x07in" + "!" * 9999)
             self.end_headers()
             return
-        if behaviour == "silent":
-            self.server.over.wait(20)
+        if behavior in ("loop", "flood"):
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            if behavior == "flood":
+                self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            if behavior == "flood":
+                self.endless(b"10000\r\n" + bytes(2**16) + b"\r\n")
             return
-        if behaviour == "html":
+        if behavior == "silent":
+            self.wait()
+            return
+        if behavior == "header":
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+            while not self.server.over.wait(0.02):
+                self.wfile.write(b"x")
+            return
+        if behavior in ("chunks", "chunk"):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.endless(b"1\r\nx\r\n" * 1000 if behavior == "chunks" else b"0" * 2**16)
+            return
+        if behavior == "html":
             content = b"<html>log in to the hotel's network</html>"
-        if behaviour == "endless":
+        if behavior == "endless":
             content = bytes(50_000_000)
-        if behaviour == "wrong":
+        if behavior == "wrong":
             content = bytes(len(content))
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if behaviour == "truncated":
+        if behavior == "truncated":
             self.wfile.write(content[:-100])
-        elif behaviour == "stalled":
+        elif behavior == "stalled":
             self.wfile.write(content[:100])
-            self.server.over.wait(20)
-        elif behaviour in ("drip", "slow"):
+            self.wait()
+        elif behavior in ("drip", "slow"):
             pieces = [content[i : i + 1] for i in range(len(content))]
-            if behaviour == "slow":
+            if behavior == "slow":
                 pieces = [content[i : i + 2**14] for i in range(0, len(content), 2**14)]
             for piece in pieces:
                 self.wfile.write(piece)
@@ -119,7 +163,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(module, "FILES", table())
-    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(download, "PATIENCE", 0.5)
     with Mirrors() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         monkeypatch.setattr(module, "MIRRORS", [server.url("well")])
@@ -137,12 +181,19 @@ def found(folder: Path) -> dict[str, bytes]:
 
 
 def child(
-    server: Mirrors, behaviour: str, folder: Path, before: Callable[[], object] | None = None
+    server: Mirrors,
+    behavior: str,
+    folder: Path,
+    before: Callable[[], object] | None = None,
+    first: str = "",
 ) -> subprocess.Popen[str]:
-    """Start a process that loads the small files from a mirror; it calls ``before`` first."""
-    code = (
+    """Start a process that loads the small files from a mirror.
+
+    It calls ``before`` when it starts, and runs the code ``first`` before it imports the package.
+    """
+    code = first + (
         "from nndl.data import mnist\n"
-        f"mnist.FILES, mnist.MIRRORS = {table()!r}, [{server.url(behaviour)!r}]\n"
+        f"mnist.FILES, mnist.MIRRORS = {table()!r}, [{server.url(behavior)!r}]\n"
         f"print(len(mnist.load_mnist({str(folder)!r})[0]))\n"
     )
     pipe = subprocess.PIPE
@@ -161,13 +212,18 @@ FAULTS = {  # what a mirror does: what the error says of it
     "404": "404 Not Found",
     "500": "500 Internal Server Error",
     "html": "sent 42 instead of",
+    "rude": r"500 \x1b[31mlog\x07in!!!",
     "endless": "sent more instead of",
+    "chunks": "sent more instead of",
+    "chunk": "got more than 65536 bytes when reading chunk size",
+    "flood": "more than 10 redirects",
     "truncated": "IncompleteRead|instead of",
     "stalled": "no progress in 0.5 s|Read timed out",
     "silent": "no progress in 0.5 s|Read timed out",
+    "header": "no progress in 0.5 s",
     "drip": "no progress in 0.5 s",
     "wrong": "SHA-256 differs",
-    "loop": "TooManyRedirects",
+    "loop": "more than 10 redirects",
 }
 
 
@@ -179,8 +235,33 @@ def test_the_next_mirror_helps_and_the_broken_one_is_asked_once(
     training, validation, test = load_mnist(tmp_path)
     assert (len(training), len(validation), len(test)) == (60, 0, 20)
     assert found(tmp_path) == FILES
-    assert mirrors.asked[fault] == (31 if fault == "loop" else 1)
+    assert mirrors.asked[fault] == (10 if fault in ("loop", "flood") else 1)
     assert mirrors.asked["well"] == 4
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process uses."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs the /proc of Linux")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_thread_connection_or_memory_is_left_of_a_mirror_that_was_given_up(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    monkeypatch.setattr(module, "MIRRORS", [mirrors.url("well")])
+    load_mnist(tmp_path / "first")  # what is imported and allocated once
+    monkeypatch.setattr(module, "MIRRORS", [mirrors.url(fault)])
+    threads, memory = set(threading.enumerate()), resident()
+    with pytest.raises(OSError, match="MNIST could not be downloaded"):
+        load_mnist(tmp_path)
+    end = time.perf_counter() + 2
+    while mirrors.open and time.perf_counter() < end:
+        time.sleep(0.01)
+    left = [t for t in set(threading.enumerate()) - threads if "_run" in t.name]
+    assert left == []
+    assert mirrors.open == 0
+    assert resident() - memory < 20e6
 
 
 def test_the_error_names_every_mirror_its_reason_and_what_to_do(
@@ -192,8 +273,10 @@ def test_the_error_names_every_mirror_its_reason_and_what_to_do(
         load_mnist(tmp_path)
     message = str(caught.value)
     for fault, reason in FAULTS.items():
-        part = next(p for p in message.split("; ") if mirrors.url(fault) in p)
+        part = next(p for p in message.partition(" Put ")[0].split("; ") if mirrors.url(fault) in p)
         assert any(r in part for r in reason.split("|")), part
+        assert len(part) < 300
+    assert message.isprintable()
     assert all(name in message for name in NAMES)
     assert str(tmp_path / "mnist") in message
     assert "NNDL_DATA_DIR" in message
@@ -201,11 +284,36 @@ def test_the_error_names_every_mirror_its_reason_and_what_to_do(
     assert time.perf_counter() - start < 10
 
 
+def test_the_reason_of_a_dead_proxy_is_what_the_system_says(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setattr(module, "MIRRORS", ["https://mnist.invalid/"])
+        with pytest.raises(OSError, match=r"ProxyError: Connection refused\. Put the files"):
+            load_mnist(tmp_path)
+
+
+def test_the_reason_of_an_unknown_host_is_what_the_system_says(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(module, "MIRRORS", ["https://mnist.invalid/"])
+    with pytest.raises(
+        OSError, match=r"ConnectionError: Name or service not known\. Put the files"
+    ):
+        load_mnist(tmp_path)
+
+
 def test_a_network_that_swallows_packets_is_given_up_within_30_seconds(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert len(module.MIRRORS) * module.PATIENCE <= 15  # what it takes in earnest
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    assert len(module.MIRRORS) * download.PATIENCE <= 15  # what it takes in earnest
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
     with socket.socket() as deaf:  # its queue is full: further connections get no answer
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -238,6 +346,63 @@ def test_what_is_cached_needs_no_network(mirrors: Mirrors, tmp_path: Path) -> No
     assert not mirrors.asked
 
 
+def test_unzipped_files_in_the_cache_are_accepted(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raw = {name[:-3]: gzip.decompress(content) for name, content in FILES.items()}
+    sums = {
+        name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in raw.items()
+    }
+    monkeypatch.setattr(module, "UNZIPPED", sums)
+    (tmp_path / "mnist").mkdir()
+    for name, content in raw.items():
+        (tmp_path / "mnist" / name).write_bytes(content)
+    assert len(load_mnist(tmp_path, download=False)[0]) == 60
+    (tmp_path / "mnist" / NAMES[0][:-3]).write_bytes(raw[NAMES[0][:-3]][::-1])
+    with pytest.raises(FileNotFoundError, match=r"^train-images-idx3-ubyte\.gz must be in"):
+        load_mnist(tmp_path, download=False)
+
+
+def test_the_unzipped_files_are_those_of_the_published_ones(mnist: tuple[object, ...]) -> None:
+    folder = download.cache_folder("mnist")
+    for name, (size, digest) in module.UNZIPPED.items():
+        raw = gzip.decompress((folder / f"{name}.gz").read_bytes())
+        assert (len(raw), hashlib.sha256(raw).hexdigest()) == (size, digest)
+
+
+def test_a_download_works_without_standard_error(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(load_mnist(tmp_path)[0]) == 60
+
+
+def test_a_download_shows_its_progress_on_a_terminal(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    load_mnist(tmp_path)
+    assert mirrors.url("well") in terminal.getvalue()
+    assert "/47.1k" in terminal.getvalue()
+
+
+NOTEBOOK = """
+import sys, types, warnings
+warnings.simplefilter("error")
+class Shell:
+    config = {"IPKernelApp": {}}
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=Shell)
+sys.modules["ipywidgets"] = None
+"""
+
+
+def test_a_notebook_without_ipywidgets_gets_no_warning(mirrors: Mirrors, tmp_path: Path) -> None:
+    process = child(mirrors, "well", tmp_path, first=NOTEBOOK)
+    assert process.communicate(timeout=60) == ("60\n", "")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "other", "empty", "missing"])
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_a_damaged_file_is_never_loaded_but_fetched_again(
@@ -266,9 +431,9 @@ def test_files_are_readable_by_others_as_the_umask_says(mirrors: Mirrors, tmp_pa
 
 
 def test_processes_that_download_at_once_all_end_well(mirrors: Mirrors, tmp_path: Path) -> None:
-    children = [child(mirrors, "slow", tmp_path) for _ in range(8)]
-    answers = [process.communicate(timeout=60) for process in children]
-    assert [out for out, _ in answers] == ["60\n"] * 8, answers
+    children = [child(mirrors, "slow", tmp_path) for _ in range(4)]
+    outputs = [process.communicate(timeout=60) for process in children]
+    assert [out for out, _ in outputs] == ["60\n"] * 4, outputs
     assert found(tmp_path) == FILES
 
 
@@ -281,10 +446,11 @@ def test_a_process_killed_while_downloading_leaves_nothing_that_is_loaded(
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert list((tmp_path / "mnist").glob(".download-*"))
     with pytest.raises(FileNotFoundError):
         load_mnist(tmp_path, download=False)
     load_mnist(tmp_path)
-    assert {name for name in os.listdir(tmp_path / "mnist") if name[0] != "."} == set(FILES)
+    assert set(os.listdir(tmp_path / "mnist")) == set(FILES)
 
 
 def test_a_full_disk_is_named(mirrors: Mirrors, tmp_path: Path) -> None:
@@ -343,9 +509,7 @@ def test_the_variable_names_the_folder(
     assert found(tmp_path) == FILES
 
 
-def test_a_proxy_is_honoured(
-    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_proxy_is_used(mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "MIRRORS", ["http://mnist.invalid/well/"])
     monkeypatch.setenv("http_proxy", mirrors.url("").rstrip("/"))
     load_mnist(tmp_path)
@@ -359,36 +523,3 @@ def test_the_real_files(mnist: tuple[object, ...]) -> None:
     assert training.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert load_mnist(download=False)[0].images.max() == np.float32(255 / 256)
-
-
-# Other data sets in MNIST's format.
-
-
-def write_set(folder: Path, name: str) -> None:
-    rng = np.random.default_rng(0)
-    for part, n in (("train", 12), ("t10k", 4)):
-        start = name.format(part)
-        write_idx(folder / f"{start}-images-idx3-ubyte", rng.integers(0, 256, (n, 3, 3), np.uint8))
-        write_idx(folder / f"{start}-labels-idx1-ubyte.gz", np.arange(n, dtype=np.uint8))
-
-
-def test_a_folder_is_named_and_split(tmp_path: Path) -> None:
-    write_set(tmp_path, "{}")
-    training, validation, test = load_folder(tmp_path)
-    assert (len(training), len(validation), len(test)) == (10, 2, 4)
-    assert training.name == f"{tmp_path.name} training"
-    assert validation.labels.tolist() == [10, 11]
-    assert training.images.dtype == np.float32
-
-
-def test_two_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
-    write_set(tmp_path, "{}")
-    write_set(tmp_path, "emnist-digits-{}")
-    with pytest.raises(FileNotFoundError, match="should have one file"):
-        load_folder(tmp_path)
-
-
-def test_a_folder_above_mnist_is_pointed_out(tmp_path: Path) -> None:
-    (tmp_path / "mnist").mkdir()
-    with pytest.raises(FileNotFoundError, match="its sub-folder mnist has them"):
-        load_folder(tmp_path)

@@ -14,8 +14,9 @@ from nndl.data.augment import (
     shifted_fivefold,
 )
 from nndl.data.idx import read_idx, write_idx
-from nndl.data.load import load_data
-from nndl.data.mnist import load_folder, load_mnist
+from nndl.data.load import load_data, load_folder
+from nndl.data.mnist import load_mnist
+from nndl.data.split import split
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset
 
@@ -37,6 +38,7 @@ __all__ = [
     "read_picture",
     "shift",
     "shifted_fivefold",
+    "split",
     "synthetic_digits",
     "write_idx",
 ]

@@ -1,28 +1,21 @@
-"""The real MNIST, downloaded once and verified always; and other data sets in its files.
+"""The MNIST data set: downloaded once, and verified at every call.
 
 The files are those of Y. LeCun, C. Cortes and C. Burges, which every mirror carries byte for byte.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
-from collections.abc import Iterator
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nndl.data.download import cache_folder, fetch, is_whole
 from nndl.data.idx import read_labeled_images
+from nndl.data.split import converted
 from nndl.dataset import Dataset, check_dtype
 
-__all__ = ["load_folder", "load_mnist"]
+__all__ = ["load_mnist"]
 
 FILES = {  # name: (bytes, SHA-256)
     "train-images-idx3-ubyte.gz": (
@@ -42,28 +35,45 @@ FILES = {  # name: (bytes, SHA-256)
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     ),
 }
+UNZIPPED = {  # the same files after gunzip
+    "train-images-idx3-ubyte": (
+        47_040_016,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    "train-labels-idx1-ubyte": (
+        60_008,
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    "t10k-images-idx3-ubyte": (
+        7_840_016,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        10_008,
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+}
 MIRRORS = [  # in the order in which they are tried
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/ae608a02b796c9ee908c082585a5f006fe05258e/",
 ]
-PATIENCE = 5.0  # seconds in which a mirror must send PIECE bytes: none costs us more than this
-PIECE = 2**14
 
 
 def load_mnist(
     data_dir: str | Path | None = None, *, dtype: DTypeLike = np.float32, download: bool = True
 ) -> tuple[Dataset, Dataset, Dataset]:
-    """Return training, validation and test set: the book's split, in the original order.
+    """Return the training, validation and test set: the book's split, in the original order.
 
-    The files lie in the sub-folder ``mnist`` of ``data_dir``, of the environment variable
-    NNDL_DATA_DIR, or of the platform's folder for caches. Whatever is missing or damaged there is
-    downloaded from the first mirror that works; the SHA-256 of every file is checked at every call.
+    The files are in the sub-folder ``mnist`` of ``data_dir``, of the environment variable
+    NNDL_DATA_DIR, or of the platform's cache folder, gzipped or not. Missing and damaged files
+    are downloaded from the first mirror that works. The SHA-256 of every file is checked at every
+    call.
 
     Parameters
     ----------
     data_dir : str or Path, optional
-        In place of NNDL_DATA_DIR.
+        Takes the place of NNDL_DATA_DIR.
     dtype : float32, float64 or uint8
         Of the images: raw/256 as in the book, or the raw pixels for uint8.
     download : bool
@@ -77,236 +87,36 @@ def load_mnist(
     Raises
     ------
     OSError
-        If files are missing and cannot be downloaded or written: it says why, for each mirror,
-        and where to put them by hand.
+        If files are missing and cannot be downloaded or written. The message gives the reason for
+        each mirror, and says where to put the files by hand.
     ValueError
-        For another dtype.
+        If dtype is another.
     """
-    folder = _cache(data_dir) / "mnist"
-    missing = [name for name in FILES if not _is_whole(folder / name, name)]
+    check_dtype(dtype)
+    folder = cache_folder("mnist", data_dir)
+    found = {name: _find(folder, name) for name in FILES}
+    missing = [name for name, path in found.items() if path is None]
     if missing and not download:
         raise FileNotFoundError(
-            f"{', '.join(missing)} should be whole in {folder}, but are not: allow the download, "
-            "or put them there by hand"
+            f"{', '.join(missing)} must be in {folder}, complete and unchanged: allow the "
+            "download, or put them there by hand"
         )
     if missing:
-        _download(missing, folder)
-    images, labels, test_images, test_labels = (folder / name for name in FILES)
+        fetch(missing, FILES, MIRRORS, folder, "MNIST")
+    images, labels, test_images, test_labels = (found[name] or folder / name for name in FILES)
     train = read_labeled_images(images, labels, "MNIST")
-    test = read_labeled_images(test_images, test_labels, "MNIST")
-    return _split(train, test, 50_000, dtype)
+    test = converted(read_labeled_images(test_images, test_labels, "MNIST test"), dtype)
+    training = converted(train[:50_000]._replace(name="MNIST training"), dtype)
+    validation = converted(train[50_000:]._replace(name="MNIST validation"), dtype)
+    return training, validation, test
 
 
-def load_folder(
-    folder: str | Path, *, dtype: DTypeLike = np.float32
-) -> tuple[Dataset, Dataset, Dataset]:
-    """Return training, validation and test set of a folder with four files in MNIST's format.
-
-    Such are Fashion-MNIST, KMNIST and EMNIST. File names end like MNIST's own, or with ``test`` in
-    place of ``t10k``; they may begin with the name of the set, have a dot for the second hyphen,
-    and be gzipped or not. The last sixth of the training images validates. Images are taken as they
-    are stored: those of EMNIST lie transposed in its files, with rows for columns.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Its name is the name of the data set.
-    dtype : float32, float64 or uint8
-        As for `load_mnist`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder does not have exactly one file of each kind.
-    ValueError
-        If a file is not what it should be.
-    """
-    folder = Path(folder).expanduser()
-
-    def find(part: str, kind: str) -> Path:
-        pattern = f"*{part}-{kind}[.-]idx?-ubyte"
-        found = sorted([*folder.glob(pattern), *folder.glob(f"{pattern}.gz")])
-        if len(found) != 1:
-            hint = "; its sub-folder mnist has them" if (folder / "mnist").is_dir() else ""
-            raise FileNotFoundError(
-                f"{folder} should have one file {pattern}, gzipped or not, but has "
-                f"{[p.name for p in found] or 'none'}{hint}"
-            )
-        return found[0]
-
-    name = folder.resolve().name
-    train = read_labeled_images(find("train", "images"), find("train", "labels"), name)
-    last = "t10k" if any(folder.glob("*t10k-images*")) else "test"
-    test = read_labeled_images(find(last, "images"), find(last, "labels"), name)
-    labels = np.union1d(train.labels, test.labels)
-    if labels.max(initial=0) >= max(10, 2 * len(labels)):  # EMNIST's letters are 1 to 26
-        raise ValueError(
-            f"the labels in {folder} should number the classes, but go up to {labels.max()} while "
-            f"only {len(labels)} of them occur: a file of labels is damaged, or something else"
-        )
-    if len(train) < 6 or not len(test):
-        raise ValueError(
-            f"{folder} should have 6 training images or more, the last sixth of which validates, "
-            f"and 1 test image or more, but has {len(train)} and {len(test)}"
-        )
-    return _split(train, test, len(train) - len(train) // 6, dtype)
-
-
-def _split(
-    train: Dataset, test: Dataset, n_training: int, dtype: DTypeLike
-) -> tuple[Dataset, Dataset, Dataset]:
-    check_dtype(dtype)
-
-    def part(data: Dataset, name: str) -> Dataset:
-        images = data.images
-        if np.dtype(dtype) != np.uint8:
-            images = np.multiply(images, 1 / 256, dtype=dtype)
-        return Dataset(images, data.labels, f"{data.name} {name}")
-
-    return (
-        part(train[:n_training], "training"),
-        part(train[n_training:], "validation"),
-        part(test, "test"),
-    )
-
-
-def _cache(data_dir: str | Path | None) -> Path:
-    import platformdirs
-
-    try:
-        chosen = data_dir or os.environ.get("NNDL_DATA_DIR")
-        folder = os.path.expanduser(chosen or platformdirs.user_cache_dir("nndl"))
-    except RuntimeError:  # newer versions of platformdirs raise this where others return ~
-        folder = "~"
-    if str(folder).startswith("~"):
-        raise FileNotFoundError(
-            "this user has no home folder to keep the files of MNIST in: set NNDL_DATA_DIR to "
-            "another folder"
-        )
-    return Path(folder)
-
-
-def _is_whole(path: Path, name: str) -> bool:
-    try:
-        return sha256(path.read_bytes()).hexdigest() == FILES[name][1]
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def _download(names: list[str], folder: Path) -> None:
-    """Fetch files from the first mirror that works; one that fails is not asked again."""
-    import requests
-
-    mirrors, failures = list(MIRRORS), list[str]()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
-            # pooch gives its files mode 0600; this one has the mode that the umask allows.
-            (model := Path(temporary, "mode")).touch()
-            for name in names:
-                while not _is_whole(folder / name, name):
-                    if not mirrors:
-                        raise _nothing_works(folder, failures)
-                    try:
-                        part = _retrieve(mirrors[0] + name, name, temporary)
-                    except (requests.RequestException, TimeoutError, ValueError) as error:
-                        failures.append(f"{mirrors.pop(0)}: {_reason(error)}")
-                    else:
-                        os.chmod(part, model.stat().st_mode)
-                        os.replace(part, folder / name)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(
-            error.errno,
-            f"{error.strerror}: cannot write the files of MNIST into {folder}; set NNDL_DATA_DIR "
-            "to another folder",
-        ) from error
-
-
-def _retrieve(url: str, name: str, folder: str) -> str:
-    size, digest = FILES[name]
-    with warnings.catch_warnings():
-        # pooch imports tqdm.auto, which warns in notebooks without ipywidgets.
-        warnings.filterwarnings("ignore", "IProgress not found")
-        import pooch
-    pooch.get_logger().setLevel("WARNING")
-    path: str = pooch.retrieve(
-        url, f"sha256:{digest}", fname=name, path=folder, downloader=partial(_fetch, size=size)
-    )
-    return path
-
-
-def _fetch(url: str, path: str, _: Any, size: int) -> None:
-    """Download what should have so many bytes to a path; a pooch downloader.
-
-    A thread of its own reads, because a name server, a connection or a drip of single bytes can
-    each take for ever in a way that no timeout of a socket ends.
-    """
-    from tqdm import tqdm
-
-    pieces: SimpleQueue[bytes | Exception] = SimpleQueue()
-    threading.Thread(target=_read, args=(url, size, pieces.put), daemon=True).start()
-    got = 0
-    with (
-        open(path, "wb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, desc=url, leave=False, disable=None) as bar,
+def _find(folder: Path, name: str) -> Path | None:
+    """Return the path of a file, gzipped or not, if it is the published one."""
+    for path, file in (
+        (folder / name, FILES[name]),
+        (folder / name[:-3], UNZIPPED.get(name[:-3])),
     ):
-        while True:
-            try:
-                piece = pieces.get(timeout=PATIENCE)
-            except Empty:
-                raise TimeoutError(f"no progress in {PATIENCE:g} s") from None
-            if isinstance(piece, Exception):
-                raise piece
-            if not piece:
-                break
-            file.write(piece)
-            got += len(piece)
-            bar.update(len(piece))
-    if got != size:
-        raise ValueError(f"sent {'more' if got > size else got} instead of {size:,} bytes")
-
-
-def _read(url: str, size: int, put: Any) -> None:
-    try:
-        for piece in _pieces(url, size):
-            put(piece)
-        put(b"")
-    except Exception as error:  # to be raised in the thread that waits for it
-        put(error)
-
-
-def _pieces(url: str, size: int) -> Iterator[bytes]:
-    import requests
-
-    got = 0
-    with requests.get(url, stream=True, timeout=PATIENCE) as response:
-        response.raise_for_status()
-        for piece in response.iter_content(PIECE):
-            yield piece
-            got += len(piece)
-            if got > size:  # it is not our file, however much more of it there is
-                return
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, ValueError) and "hash" in str(error):
-        return "sent other content than the published file (its SHA-256 differs)"
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"{error.response.status_code} {error.response.reason}"
-    # What requests wraps in urllib3's errors is said by the innermost, after a colon.
-    inner: Any = error
-    while isinstance(getattr(inner, "reason", None) or (inner.args or [0])[0], Exception):
-        inner = getattr(inner, "reason", None) or inner.args[0]
-    return f"{type(error).__name__}: {str(inner).rpartition('): ')[2]}"
-
-
-def _nothing_works(folder: Path, failures: list[str]) -> OSError:
-    return OSError(
-        f"MNIST could not be downloaded: {'; '.join(failures)}. Put the files {', '.join(FILES)} "
-        f"into {folder} by hand, or set NNDL_DATA_DIR to a folder with a sub-folder mnist that "
-        "has them"
-    )
+        if file and is_whole(path, *file):
+            return path
+    return None

@@ -1,0 +1,123 @@
+"""Labeled images in CSV files, as on Kaggle: a row for each image, a column for each pixel."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nndl.data.download import one_line
+from nndl.dataset import Dataset
+
+__all__ = ["find_csv_files", "read_csv"]
+
+LABEL_NAMES = {"label", "labels", "class", "target", "y", "digit"}
+LONGEST = 2**24  # characters of the first line
+
+
+def find_csv_files(folder: Path) -> tuple[Path | None, Path | None]:
+    """Return the training and the test file of a folder: those with "train" and "test" in the name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If several files could be the one or the other.
+    """
+    found = []
+    for part in ("train", "test"):
+        paths = sorted(p for p in folder.glob("*.csv") if part in p.stem.lower() and p.is_file())
+        if len(paths) > 1:
+            raise FileNotFoundError(
+                f"{folder} must have one CSV file for {part}ing, but has "
+                f"{', '.join(p.name for p in paths)}: give one of them by its path"
+            )
+        found.append(paths[0] if paths else None)
+    return found[0], found[1]
+
+
+@overload
+def read_csv(path: Path) -> Dataset: ...
+@overload
+def read_csv(path: Path, labels_optional: bool) -> Dataset | None: ...
+def read_csv(path: Path, labels_optional: bool = False) -> Dataset | None:
+    """Read a CSV file with a label and the pixels of an image in each row.
+
+    The label is in the column named "label", "class", "target", "digit" or "y", or else in the
+    first. There may be a header or none. Pixels that are all integers are scaled as
+    `nndl.dataset.scaled_integers` says.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, columns separated by commas.
+    labels_optional : bool
+        If True, a file whose header names no such column gives None, as Kaggle's test.csv.
+
+    Raises
+    ------
+    ValueError
+        If the file does not hold a table of numbers, or a label is not an integer of at least 0.
+    OSError
+        If it cannot be read.
+    """
+    header = _header(path)
+    column = 0
+    if header is not None:
+        named = [i for i, name in enumerate(header) if name.strip().lower() in LABEL_NAMES]
+        if labels_optional and not named:
+            return None
+        column = named[0] if named else 0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty table, which is refused below
+            table: NDArray[np.float32] = np.loadtxt(
+                path,
+                np.float32,
+                delimiter=",",
+                quotechar='"',
+                skiprows=0 if header is None else 1,
+                ndmin=2,
+                encoding="utf-8-sig",
+            )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} must be a table of numbers, a label and pixels in each row, but "
+            f"{one_line(str(error))}"
+        ) from None
+    if table.shape[1] < 2 or not len(table):
+        raise ValueError(
+            f"{path} must have a label and pixels in each row, but its table has the shape "
+            f"{table.shape}"
+        )
+    classes = table[:, column].astype(np.int64)
+    if (classes != table[:, column]).any():
+        row = int(np.argmax(classes != table[:, column]))
+        raise ValueError(
+            f"{path} must have integer labels in column {column + 1}, but row {row + 1} has "
+            f"{table[row, column]:g}; name the column of the labels 'label' in a header"
+        )
+    pixels = np.delete(table, column, axis=1)
+    if (pixels == np.rint(pixels)).all() and np.abs(pixels).max() < 2**31:
+        return Dataset(pixels.astype(np.int32), classes, path.stem)
+    return Dataset(pixels, classes, path.stem)
+
+
+def _header(path: Path) -> list[str] | None:
+    """Return the names in the first line, or None if it holds numbers."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        line = file.readline(LONGEST)
+    if not line:
+        raise ValueError(f"{path} must be a table of numbers, but is empty")
+    if len(line) == LONGEST:
+        raise ValueError(f"{path} must be a table of numbers, but its first line does not end")
+    cells = next(csv.reader(islice([line], 1)), [])
+    try:
+        [float(cell) for cell in cells]
+    except ValueError:
+        return cells
+    return None

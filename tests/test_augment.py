@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from nndl.data import (
     shift,
     shifted_fivefold,
 )
-from nndl.data.augment import _bilinear
+from nndl.data.augment import _warp
 
 # A square of 3 x 3 with no symmetry, as a row.
 CORNER = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]])
@@ -106,13 +108,96 @@ def test_affine_takes_a_matrix_for_each_image():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bilinear_agrees_with_scipy(rng, dtype):
-    images = rng.random((6, 9, 9)).astype(dtype)
-    x, y = rng.uniform(-3, 11, (2, 6, 9, 9)).astype(dtype)
+@pytest.mark.parametrize("block", [1, 200, 2**15])
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (5, 12), (12, 1)])
+def test_bilinear_agrees_with_scipy(rng, monkeypatch, dtype, block, height, width):
+    monkeypatch.setattr("nndl.data.augment.BLOCK", block)
+    images = rng.random((6, 1, height, width)).astype(dtype)
+    x = rng.uniform(-3, width + 2, (6, height, width)).astype(dtype)
+    y = rng.uniform(-3, height + 2, (6, height, width)).astype(dtype)
+
+    def points(chosen, to_x, to_y):
+        to_x[...], to_y[...] = x[chosen], y[chosen]
+
     index = np.broadcast_to(np.arange(6.0)[:, None, None], x.shape)
-    want = map_coordinates(images, [index, y, x], order=1, mode="grid-constant")
+    want = map_coordinates(images[:, 0], [index, y, x], order=1, mode="grid-constant")
     tolerance = 1e-14 if dtype is np.float64 else 3e-6
-    np.testing.assert_allclose(_bilinear(images, x, y), want.reshape(6, 81), atol=tolerance)
+    np.testing.assert_allclose(_warp(images, points)[:, 0], want, atol=tolerance)
+
+
+def test_the_result_does_not_depend_on_the_size_of_a_block(monkeypatch):
+    images, transform = blobs(30), ElasticDistortion(affine=RandomAffine())
+    expected = transform(images, np.random.default_rng(1))
+    monkeypatch.setattr("nndl.data.augment.BLOCK", 7 * 784)
+    np.testing.assert_array_equal(transform(images, np.random.default_rng(1)), expected)
+
+
+# Images that are not square, and images of several maps.
+
+TALL = (7, 4)
+
+
+def with_shape(transform, shape):
+    return replace(transform, shape=shape)
+
+
+def test_shift_of_a_rectangle_by_hand():
+    image = np.arange(6.0).reshape(1, 6)
+    np.testing.assert_array_equal(shift(image, 1, 0, (2, 3)), [[0, 0, 1, 0, 3, 4]])
+    np.testing.assert_array_equal(shift(image, 1, 0, (3, 2)), [[0, 0, 0, 2, 0, 4]])
+    np.testing.assert_array_equal(shift(image, 0, -1, (2, 3)), [[3, 4, 5, 0, 0, 0]])
+    np.testing.assert_array_equal(shift(image, 1, 0, (2, 1, 3)), [[0, 0, 1, 0, 3, 4]])
+
+
+def test_affine_of_a_rectangle_by_hand():
+    image = np.arange(1.0, 7.0).reshape(1, 6)
+    np.testing.assert_array_equal(affine(image, -np.eye(2), shape=(2, 3)), [[6, 5, 4, 3, 2, 1]])
+    np.testing.assert_array_equal(affine(image, np.eye(2), (1, 1), (3, 2)), [[0, 0, 0, 1, 0, 3]])
+    np.testing.assert_array_equal(
+        affine(image, np.diag([-1, 1]), shape=(2, 3)), [[3, 2, 1, 6, 5, 4]]
+    )
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+def test_a_transform_of_rectangles_moves_their_ink(transform):
+    images = np.zeros((50, *TALL), np.float32)
+    images[:, 2:5, 1:3] = 1
+    rows = images.reshape(50, 28)
+    if isinstance(transform, ElasticDistortion):
+        transform = replace(transform, alpha=3)
+    moved = with_shape(transform, TALL)(rows, np.random.default_rng(0))
+    assert moved.shape == rows.shape
+    assert (moved != rows).any(axis=1).mean() > 0.6
+    assert np.isclose(moved.sum(), rows.sum(), rtol=0.25)
+    with pytest.raises(ValueError, match=r"rows of square images.*give shape=\(height, width\)"):
+        transform(rows, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+def test_the_maps_of_an_image_are_moved_together(transform):
+    images = blobs(20)
+    pair = np.concatenate([images, 2 * images], axis=1)
+    moved = with_shape(transform, (2, 28, 28))(pair, np.random.default_rng(1))
+    one = transform(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(moved, np.concatenate([one, 2 * one], axis=1))
+
+
+def test_the_field_of_a_rectangle_has_the_strength_it_says():
+    y, x = np.mgrid[:30, :60].astype(float)
+    transform = ElasticDistortion(alpha=50, shape=(30, 60))
+    squares = 0
+    for ramp in (x, y):
+        moved = transform(np.repeat(ramp.reshape(1, -1), 50, axis=0), np.random.default_rng(2))
+        squares += ((moved.reshape(50, 30, 60) - ramp)[:, 8:-8, 8:-8] ** 2).mean()
+    assert np.sqrt(squares) == pytest.approx(50 / np.sqrt(30 * 60), rel=0.15)
+
+
+def test_fivefold_keeps_the_shape_of_the_data_set():
+    data = Dataset(np.eye(6, dtype=np.float32), np.arange(6), shape=(2, 3))
+    fivefold = shifted_fivefold(data)
+    assert fivefold.shape == (2, 3)
+    np.testing.assert_array_equal(fivefold.images[6], [0] * 6)
+    np.testing.assert_array_equal(fivefold.images[6 + 3], [1, 0, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("transform", STILL, ids=str)
@@ -253,6 +338,9 @@ def test_materialize_keeps_the_original_first(rng):
         (lambda: shift(np.zeros((2, 783)), 1, 0), r"rows of square images.*\(2, 783\)"),
         (lambda: shift(np.zeros(784), 1, 0), r"rows of square images.*\(784,\)"),
         (lambda: affine(np.zeros((2, 784), np.uint8), np.eye(2)), "float32 or float64.*uint8"),
+        (lambda: affine(np.zeros((1, 4096**2), "f4"), np.eye(2)), "fewer than 16,777,216 pixels"),
+        (lambda: shift(np.zeros((2, 12)), 1, 0, (3, 5)), r"rows of shape \(3, 5\), as \(n, 15\)"),
+        (lambda: shift(np.zeros((2, 0)), 1, 0), r"rows of square images"),
         (lambda: materialize(Dataset(CORNER, np.array([1])), RandomShift(), 0, 1), "times must be"),
     ],
 )
@@ -263,7 +351,7 @@ def test_errors(build, message):
 
 def test_transforms_are_frozen_and_say_what_they_are():
     assert str(RandomAffine(rotation=5)) == (
-        "RandomAffine(rotation=5, skew=0.1, scale=0.15, translation=1.0)"
+        "RandomAffine(rotation=5, skew=0.1, scale=0.15, translation=1.0, shape=None)"
     )
     assert RandomShift() == RandomShift(1)
     with pytest.raises(AttributeError):

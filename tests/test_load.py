@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import pickle
+import random
 import resource
 import subprocess
 import sys
@@ -481,6 +482,7 @@ HOSTILE = {
     "a place in memory of 64 GB": b"\x80\x02Nr\xff\xff\xff\xff.",
     "text of 4 GB": b"\x80\x02T\xff\xff\xff\x7fabc.",
     "bytes of an exabyte": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x00abc.",
+    "a bytearray of 16 GB": b"\x80\x05\x96" + (2**34).to_bytes(8, "little") + b"abc.",
     "a number of a million digits": b"I" + b"9" * 10**6 + b"\n.",
     "lists within lists": b"]" * 10**6 + b"a" * (10**6 - 1) + b".",
     "two pairs": b"(" + pairs_of(FLOAT)[1:-2] + b"0t.",
@@ -595,6 +597,41 @@ def test_a_header_that_claims_another_size_is_refused(tmp_path: Path) -> None:
         archive.writestr("y.npy", array.getvalue().replace(b"(60, 4, 3)", b"(60, 4, 9)"))
     with pytest.raises(ValueError, match="cannot be read as"):
         load_data(path)
+
+
+# Damaged files.
+
+
+def sources(folder: Path) -> dict[str, bytes]:
+    """Return a good file of each format."""
+    npz(folder, data=TRAIN[0], target=TRAIN[1])
+    write_csv(folder / "own.csv", TRAIN, f"label,{PIXELS}")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return files | {f"{i}.pkl": pickle.dumps(three_pairs(), i) for i in (0, 2, 5)}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_file_is_one_error_in_bounded_time_and_memory(tmp_path: Path) -> None:
+    files = sources(tmp_path)
+    rng, memory, messages = random.Random(5), peak_memory(), list[str]()
+    for _ in range(500):
+        name = rng.choice(sorted(files))
+        content = bytearray(files[name])
+        for _ in range(rng.choice([1, 2, 5])):
+            place = rng.randrange(min(len(content), rng.choice([300, 10**6])))
+            new = rng.randbytes(rng.randrange(4))
+            content[place : place + rng.randrange(4)] = new
+        path = tmp_path / name
+        path.write_bytes(content)
+        start = time.perf_counter()
+        try:
+            load_data(path, np.uint8)
+        except ValueError as error:
+            messages.append(str(error))
+        assert time.perf_counter() - start < 5
+    assert len(messages) > 300
+    assert all(m.isprintable() and len(m) < 600 for m in messages)
+    assert peak_memory() - memory < 200e6
 
 
 # Pictures.

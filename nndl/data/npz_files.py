@@ -24,6 +24,15 @@ NAMES = {
     "all": [("data", "target"), ("images", "labels"), ("x", "y"), ("X", "y")],
 }
 MEMBERS = 100
+DAMAGED = (  # what a damaged archive raises, where it is not found out before
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 FREE, RATIO = 2**26, 100  # a member may unpack to FREE bytes, or RATIO times its size in the file
 
 
@@ -42,18 +51,12 @@ def read_npz(path: Path) -> dict[str, Dataset]:
     OSError
         If it cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(archive, path)
-    except (
-        ValueError,
-        RuntimeError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ValueError(f"{path} cannot be read as .npz: {one_line(str(error))}") from None
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive, path)
+        except DAMAGED as error:
+            raise ValueError(f"{path} cannot be read as .npz: {one_line(str(error))}") from None
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:

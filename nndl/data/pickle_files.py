@@ -15,7 +15,7 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +129,22 @@ KNOWN = {
 }
 
 
+def _load_bytearray8(unpickler: Any) -> None:
+    """Read the bytes of an array in protocol 5, of which pickle believes the length."""
+    (size,) = struct.unpack("<Q", unpickler.read(8))
+    content = unpickler.read(size)
+    if len(content) < size:
+        raise EOFError(f"ends after {len(content):,} of {size:,} bytes")
+    unpickler.append(content)
+
+
 # The interpreter in Python: that in C allocates as many places as a pickle claims to need.
 class _Unpickler(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _load_bytearray8,
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return KNOWN[module, name]

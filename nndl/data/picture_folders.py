@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ PARTS = {
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 FORMATS = ("PNG", "JPEG", "BMP")
 LARGEST = 2**20  # pixels of a picture
+# What Pillow raises, beside OSError, for a file that only begins like a picture.
+DAMAGED = (ArithmeticError, EOFError, SyntaxError, TypeError, ValueError, struct.error)
 
 
 def class_folders(folder: Path) -> dict[str, list[Path]]:
@@ -101,7 +105,9 @@ def _open(path: Path) -> Any:
     from PIL import Image, UnidentifiedImageError  # Pillow comes with Matplotlib
 
     try:
-        picture = Image.open(path, formats=FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about large pictures, which are refused below
+            picture = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         raise ValueError(f"{path} must be a picture in {', '.join(FORMATS)}, but is not") from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
@@ -113,10 +119,6 @@ def _open(path: Path) -> Any:
             f"{picture.height}: make the pictures smaller"
         )
     return picture
-
-
-# What Pillow raises, beside OSError, for a file that only begins like a picture.
-DAMAGED = (ArithmeticError, EOFError, SyntaxError, TypeError, ValueError)
 
 
 def _gray(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:

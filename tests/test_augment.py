@@ -40,7 +40,7 @@ STILL = [
 
 
 def blobs(k: int, dtype: type = np.float32) -> np.ndarray:
-    """Smooth spots of ink in the middle of k images, each another one."""
+    """Return k images (k, 784) of a smooth spot near the middle, each different."""
     y, x = np.mgrid[:28, :28]
     x0, y0 = np.random.default_rng(5).uniform(11, 16, (2, k, 1, 1))
     return np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / 10).reshape(k, 784).astype(dtype)
@@ -89,13 +89,13 @@ def test_fivefold_is_the_original_then_up_down_left_right():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_affine_by_hand(dtype):
     image = CORNER.astype(dtype)
-    # A quarter turn with y downwards takes the x axis to the y axis: clockwise as one sees it.
+    # A quarter turn with y downwards takes the x axis to the y axis: clockwise.
     np.testing.assert_array_equal(affine(image, [[0, -1], [1, 0]]), [[7, 4, 1, 8, 5, 2, 9, 6, 3]])
     np.testing.assert_array_equal(affine(image, np.eye(2), (1, 0)), shift(image, 1, 0))
     np.testing.assert_array_equal(affine(image, np.eye(2), (-1, 2)), shift(image, -1, 2))
     half = affine(image, np.eye(2), (0.5, 0))
     np.testing.assert_array_equal(half, [[0.5, 1.5, 2.5, 2, 4.5, 5.5, 3.5, 7.5, 8.5]])
-    # Twice as wide: the pixels one from the center are read half a pixel from it.
+    # Twice as wide: pixels at a distance of 1 from the center are read at 1/2.
     wide = affine(image, np.diag([2, 1]))
     np.testing.assert_array_equal(wide, [[1.5, 2, 2.5, 4.5, 5, 5.5, 7.5, 8, 8.5]])
     assert half.dtype == dtype
@@ -202,7 +202,7 @@ def test_fivefold_keeps_the_shape_of_the_data_set():
 
 @pytest.mark.parametrize("transform", STILL, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nothing_to_do_gives_the_same_pixels(transform, dtype, rng):
+def test_amounts_of_zero_give_the_same_pixels(transform, dtype, rng):
     images = rng.random((7, 784)).astype(dtype)
     np.testing.assert_array_equal(transform(images, rng), images)
 
@@ -217,25 +217,25 @@ def test_a_transform_is_a_pure_function_of_images_and_seed(transform, dtype):
     np.testing.assert_array_equal(first, again)
     assert first.dtype == dtype
     assert first.shape == images.shape
-    # Every image moves, except that one of nine shifts is none.
+    # Every image moves, except for one shift in nine.
     assert (first != other).any(axis=1).mean() > 0.6
     assert first.min() >= 0
     assert first.max() <= images.max()
-    # Ink is moved, neither made nor lost, but for scale and the stretch of the field.
+    # The sum of the pixels stays about the same: only scaling and stretching change it.
     assert np.isclose(first.sum(), images.sum(), rtol=0.1)
     one = transform(images[:1], np.random.default_rng(1))
     assert one.shape == (1, 784)
     assert transform(images[:0], np.random.default_rng(1)).shape == (0, 784)
 
 
-def test_images_of_a_chunk_are_moved_apart(rng):
+def test_each_image_of_a_chunk_is_moved_differently(rng):
     images = np.repeat(blobs(1), 20, axis=0)
     for transform in TRANSFORMS:
         distinct = np.unique(transform(images, rng), axis=0)
         assert len(distinct) > (5 if transform == RandomShift() else 19)
 
 
-def test_random_shift_takes_every_move_and_no_other(rng):
+def test_random_shift_makes_every_move_and_no_other(rng):
     moved = RandomShift(1)(np.repeat(CORNER, 2000, axis=0), rng)
     wanted = [shift(CORNER, dx, dy)[0] for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
     got, counts = np.unique(moved, axis=0, return_counts=True)
@@ -268,7 +268,7 @@ def test_random_affine_draws_within_its_parameters(rng):
 
 
 def field_of(transform: ElasticDistortion, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Displacements (2, k, 40, 40) of the inner pixels: those of images that hold x and y."""
+    """Return displacements (2, k, 24, 24) of the inner pixels, from images that hold x and y."""
     y, x = np.mgrid[:40, :40].astype(float)
     seed = int(rng.integers(1000))
     return np.stack(
@@ -283,7 +283,7 @@ def field_of(transform: ElasticDistortion, k: int, rng: np.random.Generator) -> 
 
 
 def test_elastic_field_has_the_strength_and_smoothness_it_says(rng):
-    # Inside, a ramp shows the displacement itself, bilinear interpolation being exact on it.
+    # Bilinear interpolation is exact on a ramp, which therefore shows the displacement.
     weak, strong = (field_of(ElasticDistortion(sigma=3, alpha=a), 50, rng) for a in (40, 80))
     # The root mean square is alpha / side; the margin, left out here, moves a little less.
     for field, alpha in ((weak, 40), (strong, 80)):
@@ -296,7 +296,7 @@ def test_elastic_field_has_the_strength_and_smoothness_it_says(rng):
 
 
 def test_elastic_with_affine_is_both_in_one_interpolation():
-    # A ramp is turned exactly inside, and a field of nothing adds nothing.
+    # A field of strength 0 leaves the affine map alone.
     images, turn = blobs(8, np.float64), RandomAffine(20, 0.1, 0.1, 1)
     still = ElasticDistortion(alpha=0, affine=turn)
     rng = np.random.default_rng(4)
@@ -313,7 +313,7 @@ def test_materialize_keeps_the_original_first(rng):
     assert expanded.name == "blobs, expanded 3-fold"
     np.testing.assert_array_equal(expanded.images[:700], data.images)
     np.testing.assert_array_equal(expanded.labels, np.tile(data.labels, 3))
-    # Each copy is its own image moved: some shift of at most one pixel brings it back.
+    # Each copy is its image, shifted by at most one pixel.
     moves = [shift(data.images, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
     for copy in (expanded.images[700:1400], expanded.images[1400:]):
         assert np.any([(copy == move).all(axis=1) for move in moves], axis=0).all()
@@ -344,12 +344,12 @@ def test_materialize_keeps_the_original_first(rng):
         (lambda: materialize(Dataset(CORNER, np.array([1])), RandomShift(), 0, 1), "times must be"),
     ],
 )
-def test_errors(build, message):
+def test_wrong_arguments_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
 
 
-def test_transforms_are_frozen_and_say_what_they_are():
+def test_transforms_are_frozen_and_have_a_repr():
     assert str(RandomAffine(rotation=5)) == (
         "RandomAffine(rotation=5, skew=0.1, scale=0.15, translation=1.0, shape=None)"
     )

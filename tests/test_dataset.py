@@ -1,4 +1,4 @@
-"""Data on its way in: Dataset, mini-batches, and the door of the network."""
+"""Dataset, mini-batches, and the validation of arrays."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trained(data: Dataset) -> bytes:
         (FLOATS, LABELS - 1, "0 or more, but the smallest is -1"),
     ],
 )
-def test_what_is_no_data_set_is_refused_with_what_came(
+def test_wrong_shapes_and_dtypes_are_refused_with_advice(
     images: Any, labels: Any, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -73,9 +73,7 @@ def test_what_is_no_data_set_is_refused_with_what_came(
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]], ids=str)
-def test_a_pixel_that_is_not_finite_is_refused_with_its_image(
-    dtype: type, bad: list[float]
-) -> None:
+def test_a_pixel_that_is_not_finite_is_refused_with_its_row(dtype: type, bad: list[float]) -> None:
     images = FLOATS.astype(dtype)
     images[17, : len(bad)] = bad
     with pytest.raises(ValueError, match="pixels must be finite, but image 17 holds"):
@@ -83,13 +81,13 @@ def test_a_pixel_that_is_not_finite_is_refused_with_its_image(
 
 
 @pytest.mark.filterwarnings("ignore:float pixels")
-def test_large_but_finite_pixels_are_finite() -> None:
+def test_large_finite_pixels_are_accepted() -> None:
     assert len(Dataset(np.full((3, 2), 6e4, np.float16), np.zeros(3, int))) == 3
     assert len(Dataset(np.full((3, 2), 3e38, np.float32), np.zeros(3, int))) == 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_raw_pixels_as_floats_are_warned_of_where_they_are_given(dtype: type) -> None:
+def test_raw_pixels_as_floats_give_a_warning_at_the_callers_line(dtype: type) -> None:
     digits = synthetic_digits(20, np.random.default_rng(0))
     floats = (256 * digits.images).astype(dtype)
     with pytest.warns(
@@ -160,19 +158,19 @@ def test_integers_are_scaled_by_their_range(
         ([[-5, -5]], r"range from -5 to -5"),
     ],
 )
-def test_integers_that_are_no_pixels_are_refused_with_a_formula(
+def test_integers_out_of_range_are_refused_with_a_formula(
     images: list[list[int]], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Dataset(images, [0])
 
 
-def test_float_pixels_above_256_are_warned_of_with_the_largest() -> None:
+def test_the_warning_for_floats_above_256_names_the_largest() -> None:
     with pytest.warns(UserWarning, match="largest possible value; here the largest is 65535"):
         Dataset([[0.0, 65535.0]], [0])
 
 
-def test_a_slice_of_dark_images_is_not_warned_of() -> None:
+def test_a_slice_of_dark_images_gives_no_warning() -> None:
     images = np.array([[255, 0], [3, 0], [0, 0]], np.uint8)
     assert len(Dataset(images, [0, 1, 2])[1:]) == 2
 
@@ -254,7 +252,7 @@ def test_a_notebook_shows_no_picture_where_there_is_none(shape: tuple[int, int])
 # Classes that training lacks.
 
 
-def test_labels_that_training_lacks_are_named_where_the_caller_stands() -> None:
+def test_missing_labels_give_a_warning_at_the_callers_line() -> None:
     data = Dataset(FLOATS, np.arange(23))
     with pytest.warns(
         UserWarning, match=r"labels 11, 12, 13, .*20, \.\.\., which mine has"
@@ -264,13 +262,13 @@ def test_labels_that_training_lacks_are_named_where_the_caller_stands() -> None:
     warn_of_missing_classes(data, data[:5], "mine")
 
 
-def test_pixels_of_any_usual_scale_are_not_warned_of(rng: np.random.Generator) -> None:
+def test_pixels_of_usual_scales_give_no_warning(rng: np.random.Generator) -> None:
     for images in (np.ones((3, 4)), rng.normal(size=(50, 20)), np.full((3, 4), 255, np.uint8)):
         Dataset(images, np.zeros(len(images), int))
         Network([images.shape[1], 2]).predict(images)
 
 
-def test_a_slice_or_an_array_of_rows_is_a_data_set() -> None:
+def test_a_slice_or_an_array_of_rows_gives_a_data_set() -> None:
     data = Dataset(FLOATS, LABELS, "mine")
     for rows in (slice(5), slice(3, 20, 4), np.array([4, 2, 2]), LABELS == 1):
         part = data[rows]
@@ -287,7 +285,7 @@ def test_a_single_index_says_how_to_get_an_image(index: Any) -> None:
         Dataset(FLOATS, LABELS)[index]
 
 
-def test_a_data_set_unpacks_shows_itself_and_cannot_be_reassigned() -> None:
+def test_a_data_set_unpacks_has_a_repr_and_is_frozen() -> None:
     data = Dataset(RAW, LABELS, "mine")
     images, labels = data
     assert images is data.images is RAW
@@ -297,7 +295,7 @@ def test_a_data_set_unpacks_shows_itself_and_cannot_be_reassigned() -> None:
         data.images = FLOATS
 
 
-# The same numbers in other clothes train the same network, bit for bit.
+# The same numbers in other layouts and dtypes train the same network, bit for bit.
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -312,7 +310,7 @@ def strided(array: np.ndarray) -> np.ndarray:
     return wide[::2, ::3]
 
 
-CLOTHES: list[Callable[[np.ndarray], Any]] = [
+LAYOUTS: list[Callable[[np.ndarray], Any]] = [
     read_only,
     strided,
     np.asfortranarray,
@@ -324,10 +322,10 @@ CLOTHES: list[Callable[[np.ndarray], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("clothe", CLOTHES)
-def test_images_may_come_in_any_layout(clothe: Callable[[np.ndarray], Any]) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_images_may_come_in_any_layout(layout: Callable[[np.ndarray], Any]) -> None:
     plain = trained(Dataset(FLOATS, LABELS))
-    assert trained(Dataset(clothe(FLOATS), LABELS)) == plain
+    assert trained(Dataset(layout(FLOATS), LABELS)) == plain
 
 
 def test_half_precision_is_trained_in_the_dtype_of_the_network() -> None:
@@ -342,7 +340,7 @@ def test_labels_may_be_integers_of_any_size(dtype: str) -> None:
     assert confusion_matrix(Network([6, 4], rng=1), data).sum() == 23
 
 
-def test_images_may_stay_on_disk(tmp_path: Path) -> None:
+def test_images_may_be_memory_mapped(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", FLOATS)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     data = Dataset(mapped, LABELS)
@@ -357,7 +355,7 @@ def test_columns_of_a_data_frame_are_images_and_labels() -> None:
     assert trained(data) == trained(Dataset(FLOATS, LABELS))
 
 
-def test_training_leaves_the_data_alone() -> None:
+def test_training_does_not_change_the_data() -> None:
     images, labels = FLOATS.copy(), LABELS.copy()
     trained(Dataset(images, labels))
     np.testing.assert_array_equal(images, FLOATS)
@@ -396,7 +394,7 @@ def test_raw_pixels_become_the_floats_of_the_book() -> None:
     np.testing.assert_array_equal(rows_as_columns(RAW, 6, np.float32), FLOATS.T)
 
 
-def test_prepare_gets_rows_before_they_are_cut_into_mini_batches() -> None:
+def test_prepare_gets_rows_before_they_are_divided_into_mini_batches() -> None:
     shapes = []
 
     def negate(rows: np.ndarray) -> np.ndarray:
@@ -413,7 +411,7 @@ def test_the_columns_of_a_mini_batch_are_contiguous_for_blas() -> None:
         assert all(x.flags.f_contiguous and y.flags.f_contiguous for x, y in chunk)
 
 
-# The door.
+# Validation of arrays.
 
 
 def test_one_hot_columns_are_1_at_the_label() -> None:
@@ -430,7 +428,7 @@ def test_a_label_beyond_the_outputs_is_refused_with_the_range(labels: list[int])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_what_passes_the_door_has_the_dtype_of_the_network(dtype: type) -> None:
+def test_validated_arrays_have_the_dtype_of_the_network(dtype: type) -> None:
     for given_dtype in (np.float16, np.float32, np.float64, np.int64, np.uint8, bool):
         x = np.ones((6, 2), given_dtype)
         assert as_columns(x, 6, dtype).dtype == dtype
@@ -439,7 +437,7 @@ def test_what_passes_the_door_has_the_dtype_of_the_network(dtype: type) -> None:
     assert as_targets([0, 5], 6, 2, dtype).dtype == dtype
 
 
-def test_what_fits_already_is_not_copied() -> None:
+def test_an_array_that_fits_is_not_copied() -> None:
     assert as_columns(FLOATS.T, 6, np.float32).base is FLOATS
     assert np.shares_memory(rows_as_columns(FLOATS, 6, np.float32), FLOATS)
 

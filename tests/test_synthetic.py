@@ -1,4 +1,4 @@
-"""The digits that the program draws itself."""
+"""Synthetic digits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ink(dataset: Dataset) -> np.ndarray:
 
 
 def nearest_label(examples: Dataset, images: np.ndarray) -> np.ndarray:
-    """Label of the example with the least Euclidean distance to each image."""
+    """Return the label of the example with the least Euclidean distance to each image."""
     square = (examples.images**2).sum(axis=1)
     return examples.labels[(square / 2 - images @ examples.images.T).argmin(axis=1)]
 
@@ -64,7 +64,7 @@ def test_center_of_mass_is_in_the_middle_to_half_a_pixel(digits):
     for axis in (1, 2):
         center = squares.sum(axis=axis) @ pixel / mass
         assert (np.abs(center - 14) <= 0.501).mean() > 0.99
-        # A few sevens have their mass so high that the paper ends first.
+        # A few sevens have their mass so high that they would leave the image.
         assert np.abs(center - 14).max() < 2
 
 
@@ -75,7 +75,7 @@ def test_amount_of_ink_is_that_of_mnist(digits):
     np.testing.assert_allclose(ours, mnist, rtol=0.12)
 
 
-def test_same_seed_same_digits():
+def test_the_same_seed_gives_the_same_digits():
     first, again, other = (synthetic_digits(50, seed) for seed in (3, np.random.default_rng(3), 4))
     np.testing.assert_array_equal(first.images, again.images)
     np.testing.assert_array_equal(first.labels, again.labels)
@@ -83,19 +83,19 @@ def test_same_seed_same_digits():
     assert (first.labels != other.labels).any()
 
 
-def test_one_generator_goes_on_drawing_new_digits():
+def test_a_generator_draws_new_digits_at_each_call():
     rng = np.random.default_rng(3)
     first, second = synthetic_digits(30, rng), synthetic_digits(30, rng)
     assert len(np.unique(np.concatenate([first.images, second.images]), axis=0)) == 60
 
 
-def test_global_random_state_is_left_alone():
+def test_the_global_random_state_does_not_change():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     synthetic_digits(10, 0)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_no_two_images_are_alike_and_a_class_varies(digits):
+def test_all_images_differ_and_a_class_varies_as_in_mnist(digits):
     assert len({image.tobytes() for image in digits.images}) == 6000
     for digit in range(10):
         images = digits.images[digits.labels == digit]
@@ -107,20 +107,20 @@ def test_no_two_images_are_alike_and_a_class_varies(digits):
         assert 0.2 < mass.std() / mass.mean() < 0.4
 
 
-def test_nearest_neighbour_reads_them(digits):
+def test_a_nearest_neighbor_classifier_reads_them(digits):
     train, test = digits[:5000], digits[5000:]
     # 83 %; of MNIST, as many nearest neighbors from MNIST itself read 90 %.
     assert (nearest_label(train, test.images) == test.labels).mean() > 0.75
 
 
-def test_nearest_neighbour_among_them_reads_mnist(digits, mnist):
+def test_a_nearest_neighbor_classifier_with_them_reads_mnist(digits, mnist):
     # 86 %, without any training: the drawings look like MNIST.
     test = mnist[2][:2000]
     assert (nearest_label(digits[:5000], test.images) == test.labels).mean() > 0.82
 
 
-def test_a_network_that_has_seen_nothing_else_reads_mnist(mnist):
-    """95 %: what the digits are good for in MNIST's place."""
+def test_a_network_trained_on_them_reads_mnist(mnist):
+    """About 95 %: they are good enough to develop with where MNIST is not available."""
     net = Network([784, 100, 10], rng=0)
     settings = Settings(epochs=5, eta=0.5, lmbda=2.0)
     train(net, synthetic_digits(20_000, 2013, np.uint8), settings, rng=0)
@@ -170,6 +170,6 @@ def test_a_skeleton_is_drawn_evenly_from_end_to_end_and_into_its_corners():
     ("n", "dtype", "message"),
     [(-1, np.float32, "0 or more"), (5, np.int16, "float32, float64 or uint8")],
 )
-def test_errors(n, dtype, message):
+def test_wrong_arguments_are_refused(n, dtype, message):
     with pytest.raises(ValueError, match=message):
         synthetic_digits(n, 0, dtype)

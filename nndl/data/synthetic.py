@@ -1,9 +1,9 @@
-"""Handwritten digits drawn by the program itself, for machines that cannot reach MNIST.
+"""Synthetic handwritten digits, for computers without access to MNIST.
 
-A digit is a skeleton: strokes, each a quadratic B-spline over control points. The hand that
-writes it moves the control points, bends and slants the whole, and presses the pen now more, now
-less. Then the digit is made like one of MNIST's: anti-aliased, fitted into 20 x 20 pixels, and
-moved by whole pixels until its center of mass is at the center of 28 x 28.
+A digit is a skeleton of strokes, each a quadratic B-spline over control points. Random variations
+move the control points, bend and slant the digit, and change the pressure of the pen. The digit is
+then normalized like those of MNIST: anti-aliased, scaled into 20 x 20 pixels, and moved by whole
+pixels until its center of mass is at the center of 28 x 28.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["center", "synthetic_digits"]
 
 Floats = NDArray[np.float32]
 
-# Digit, how often the style is chosen, and its strokes: control points "x,y" in percent of a unit
-# box, y downwards, ";" lifts the pen, "!" makes a corner. A stroke begins and ends in its first
-# and last point; between them it passes near the points, as a spline does.
+# Digit, weight of the style, and its strokes: control points "x,y" in percent of a unit box, with y
+# downwards; ";" begins a new stroke, "!" makes a corner. A stroke begins and ends in its first and
+# last point; between them it passes near the points, as a spline does.
 SKELETONS = (
     (0, 3.0, "48,0 12,4 -6,40 -2,85 26,103 56,98 80,70 80,25 58,0 40,-1 30,6"),  # closed
     (0, 2.0, "34,8 4,30 -4,75 20,104 54,102 80,70 82,25 64,-3 42,2"),  # open at the top
@@ -104,35 +104,35 @@ SKELETONS = (
     (9, 1.5, "62,2 30,-4 0,20 6,48 36,46 62,26 54,60 36,100"),  # loop and stem in one bow
 )
 
-# How far hands differ: standard deviations where nothing else is said.
-POINT, DRAG = 0.11, 2.0  # of a control point, in units of the box; so many neighbors follow it
-TREMOR = 0.02  # of a control point on its own
+# The variation between writers: standard deviations unless noted.
+POINT, DRAG = 0.11, 2.0  # of a control point, in units of the box; and how many neighbors follow it
+TREMOR = 0.02  # of a control point independently
 BEND = 0.10  # of each coefficient of a cubic warp of [-1, 1] x [-1, 1]
 SLANT = (0.11, 0.23)  # mean and deviation of the shear
 WIDTH = 0.18  # of the logarithm of the width
 TURN = 0.10  # of the rotation, in radians
 RADIUS = (0.17, 0.32)  # mean and deviation of the logarithm of the pen's radius, in pixels
 PRESSURE = 0.20  # of the same logarithm along the path
-UNTIDY = 1.8  # no hand strays further than so many deviations
+UNTIDY = 1.8  # deviations at which normal numbers are clipped
 
 PEN = (1.13, 1.13, 1.08, 1.05, 1.0, 1.0, 1.04, 1.06, 0.98, 0.93)  # factor of the radius by digit
 THIN, THICK = 0.55, 3.4  # limits of the radius
 SOFT = 0.55  # half the width of the anti-aliased edge, in pixels
-DOTS = 96  # places in which the pen touches the paper
+DOTS = 96  # circles of ink along the path
 SHEET = 1_000  # digits drawn at a time: bounds the memory
 
 
 def synthetic_digits(
     n: int, rng: np.random.Generator | int, dtype: DTypeLike = np.float32
 ) -> Dataset:
-    """Draw handwritten digits in the manner of MNIST.
+    """Draw digits that look like those of MNIST.
 
     Parameters
     ----------
     n : int
         How many. Every ten in a row are the ten digits in random order.
     rng : numpy.random.Generator or int
-        The only source of chance: the same state draws the same digits.
+        Determines the digits: the same state gives the same digits.
     dtype : float32, float64 or uint8
         Of the images.
 
@@ -169,7 +169,7 @@ def _skeleton(strokes: str) -> tuple[Floats, Floats]:
     points = np.array([word.rstrip("!").split(",") for pen in pens for word in pen], float) / 100
     curves, first = [], 0
     for pen in pens:
-        # A point taken twice holds the spline: a corner, or an end.
+        # The spline passes through a point that is there twice: a corner, or an end.
         ends = (0, len(pen) - 1)
         times = [2 if i in ends or word.endswith("!") else 1 for i, word in enumerate(pen)]
         curves.append(_spline(np.eye(len(points))[np.repeat(np.arange(len(pen)) + first, times)]))

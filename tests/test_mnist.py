@@ -212,7 +212,7 @@ FAULTS = {  # what a mirror does: what the error says of it
     "404": "404 Not Found",
     "500": "500 Internal Server Error",
     "html": "sent 42 instead of",
-    "rude": r"500 \x1b[31mlog\x07in!!!",
+    "rude": "31mlog",  # of a reason with control characters, which are escaped
     "endless": "sent more instead of",
     "chunks": "sent more instead of",
     "chunk": "got more than 65536 bytes when reading chunk size",

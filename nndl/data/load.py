@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl.data.csv_files import find_csv_files, read_csv
+from nndl.data.download import one_line
 from nndl.data.idx_folders import find_idx_files, read_idx_folder
 from nndl.data.mnist import load_mnist
 from nndl.data.named import NAMED, read_named
@@ -20,9 +21,12 @@ from nndl.data.split import three_sets
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset, check_dtype
 
-__all__ = ["load_data", "load_folder"]
+__all__ = ["NAMES", "load_data", "load_folder"]
 
 Three = tuple[Dataset, Dataset, Dataset]
+
+NAMES = ("auto", "mnist", "synthetic", *NAMED)
+"""The names that `load_data` knows; everything else is a path."""
 
 SYNTHETIC_SIZES = (20_000, 4_000, 4_000)
 SYNTHETIC_SEED = 2013
@@ -129,8 +133,8 @@ def load_folder(folder: str | Path, *, dtype: DTypeLike = np.float32) -> Three:
         sets = _read_folder(path)
     else:
         raise FileNotFoundError(
-            f"data must be auto, mnist, synthetic, {', '.join(NAMED)}, a folder, or a file ending "
-            f"in .npz, .pkl, .pkl.gz or .csv, but {folder} is {_what(path)}"
+            f"data must be {', '.join(NAMES)}, a folder, or a file ending in .npz, .pkl, .pkl.gz "
+            f"or .csv, but {one_line(str(folder))} is {_what(path)}"
         )
     train, test = sets["train"], sets.get("test")
     if len(train) < 6 or (test is not None and not len(test)):

@@ -279,6 +279,12 @@ def test_a_slice_or_an_array_of_rows_gives_a_data_set() -> None:
     assert np.shares_memory(data[3:9].images, FLOATS)
 
 
+def test_a_slice_has_a_digest_of_its_own() -> None:
+    data = Dataset(FLOATS, LABELS)
+    assert data.digest == Dataset(FLOATS.copy(), LABELS, "other").digest
+    assert data[:5].digest == Dataset(FLOATS[:5], LABELS[:5]).digest != data.digest
+
+
 @pytest.mark.parametrize("index", [0, (1, 2), [1, 2], "images", None])
 def test_a_single_index_says_how_to_get_an_image(index: Any) -> None:
     with pytest.raises(TypeError, match=r"slice or an array.*dataset\.images\[i\]"):

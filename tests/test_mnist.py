@@ -446,11 +446,27 @@ def test_a_process_killed_while_downloading_leaves_nothing_that_is_loaded(
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list((tmp_path / "mnist").glob(".download-*"))
+    left = list((tmp_path / "mnist").glob(".download-*"))
+    assert len(left) == 1
     with pytest.raises(FileNotFoundError):
         load_mnist(tmp_path, download=False)
+    os.utime(left[0], (0, 0))  # older than a minute
     load_mnist(tmp_path)
     assert set(os.listdir(tmp_path / "mnist")) == set(FILES)
+
+
+def test_the_folder_of_a_download_that_still_runs_is_left_alone(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    process = child(mirrors, "stalled", tmp_path)
+    while not mirrors.asked["stalled"]:
+        time.sleep(0.01)
+    (folder,) = (tmp_path / "mnist").glob(".download-*")
+    os.utime(folder, (0, 0))
+    load_mnist(tmp_path)
+    assert folder.exists()
+    process.kill()
+    process.communicate()
 
 
 def test_a_full_disk_is_named(mirrors: Mirrors, tmp_path: Path) -> None:

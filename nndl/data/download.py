@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ Files = Mapping[str, tuple[int, str]]
 PATIENCE = 5.0  # seconds: a mirror that sends less than PIECE bytes in this time is given up
 PIECE = 2**14  # bytes
 REDIRECTS = 10  # followed for one file
+NEW = 60.0  # seconds in which a temporary folder is left alone
 PREFIX = f".download-{secrets.token_hex(4)}-"  # of the temporary folders of this process
 
 
@@ -129,11 +131,13 @@ def fetch(
 def _temporary(folder: Path) -> Iterator[Path]:
     """Yield a new temporary folder in ``folder``; remove those of processes that were killed."""
     for old in folder.glob(".download-*"):
-        # A running process holds the lock of its folder. The lock does not separate the threads
-        # of one process; the prefix does.
+        # A running process holds the lock of its folder, or makes the folder at this moment. The
+        # lock does not separate the threads of one process; the prefix does.
         if not old.name.startswith(PREFIX):
-            with suppress(OSError), folder_lock(old):
-                shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):
+                if time.time() - old.stat().st_mtime > NEW:
+                    with folder_lock(old):
+                        shutil.rmtree(old, ignore_errors=True)
     temporary = Path(mkdtemp(prefix=PREFIX, dir=folder))
     try:
         with folder_lock(temporary):

@@ -3,7 +3,7 @@
 from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood, quadratic
-from nndl.data import Dataset, load_folder, load_mnist, synthetic_digits
+from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
 from nndl.gradient_check import gradient_check
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate",
     "gradient_check",
     "identity",
+    "load_data",
     "load_folder",
     "load_mnist",
     "log_likelihood",

@@ -747,6 +747,22 @@ def test_a_path_without_data_is_one_error(
         load_data(path)
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "a\udcffb"])
+@pytest.mark.parametrize("form", [idx, csv_with_header, keras, pictures])
+def test_a_folder_of_any_name_is_read_and_named_in_one_line(
+    form: Any, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    path = form(tmp_path / name)
+    assert len(load_data(path)[2]) == M
+    folder = path if path.is_dir() else path.parent
+    for file in [p for p in folder.rglob("*") if p.is_file()]:
+        file.write_bytes(b"1,2\n1,\n")
+    with pytest.raises(ValueError, match=r"not|must|cannot") as caught:
+        load_data(path)
+    assert str(caught.value).isprintable()
+
+
 def test_few_images_are_refused(tmp_path: Path) -> None:
     write_csv(tmp_path / "own.csv", small(5))
     with pytest.raises(ValueError, match="6 training images or more"):

@@ -11,8 +11,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.data.download import one_line
 from nndl.dataset import Dataset
+from nndl.text import printable
 
 __all__ = ["find_csv_files", "read_csv"]
 
@@ -33,8 +33,8 @@ def find_csv_files(folder: Path) -> tuple[Path | None, Path | None]:
         paths = sorted(p for p in folder.glob("*.csv") if part in p.stem.lower() and p.is_file())
         if len(paths) > 1:
             raise FileNotFoundError(
-                f"{folder} must have one CSV file for {part}ing, but has "
-                f"{', '.join(p.name for p in paths)}: give one of them by its path"
+                f"{printable(folder)} must have one CSV file for {part}ing, but has "
+                f"{', '.join(printable(p.name) for p in paths)}: give one of them by its path"
             )
         found.append(paths[0] if paths else None)
     return found[0], found[1]
@@ -86,19 +86,21 @@ def read_csv(path: Path, labels_optional: bool = False) -> Dataset | None:
             )
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path} must be a table of numbers, a label and pixels in each row, but "
-            f"{one_line(str(error))}"
+            f"{printable(path)} must be a table of numbers, a label and pixels in each row, but "
+            f"{printable(error)}"
         ) from None
     if table.shape[1] < 2 or not len(table):
         raise ValueError(
-            f"{path} must have a label and pixels in each row, but its table has the shape "
+            f"{printable(path)} must have a label and pixels in each row, but its table has the "
+            "shape "
             f"{table.shape}"
         )
     classes = table[:, column].astype(np.int64)
     if (classes != table[:, column]).any():
         row = int(np.argmax(classes != table[:, column]))
         raise ValueError(
-            f"{path} must have integer labels in column {column + 1}, but row {row + 1} has "
+            f"{printable(path)} must have integer labels in column {column + 1}, but row "
+            f"{row + 1} has "
             f"{table[row, column]:g}; name the column of the labels 'label' in a header"
         )
     pixels = np.delete(table, column, axis=1)
@@ -112,9 +114,11 @@ def _header(path: Path) -> list[str] | None:
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         line = file.readline(LONGEST)
     if not line:
-        raise ValueError(f"{path} must be a table of numbers, but is empty")
+        raise ValueError(f"{printable(path)} must be a table of numbers, but is empty")
     if len(line) == LONGEST:
-        raise ValueError(f"{path} must be a table of numbers, but its first line does not end")
+        raise ValueError(
+            f"{printable(path)} must be a table of numbers, but its first line does not end"
+        )
     cells = next(csv.reader(islice([line], 1)), [])
     try:
         [float(cell) for cell in cells]

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from nndl.files import folder_lock
+from nndl.text import printable
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Files", "cache_folder", "fetch", "is_whole", "one_line"]
+__all__ = ["Files", "cache_folder", "fetch", "is_whole"]
 
 Files = Mapping[str, tuple[int, str]]
 """Name of each file, with its size in bytes and its SHA-256."""
@@ -122,7 +123,7 @@ def fetch(
             raise
         raise OSError(
             error.errno,
-            f"{error.strerror}: cannot write the files of {title} into {folder}; set "
+            f"{error.strerror}: cannot write the files of {title} into {printable(folder)}; set "
             "NNDL_DATA_DIR to another folder",
         ) from error
 
@@ -313,7 +314,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MirrorError):
         return str(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return one_line(f"{error.response.status_code} {error.response.reason}")
+        return printable(f"{error.response.status_code} {error.response.reason}")
     # requests and urllib3 wrap errors in errors: the innermost says what happened.
     seen: list[Any] = [error]
     while isinstance(inner := _inner(seen[-1]), Exception) and inner not in seen:
@@ -322,7 +323,7 @@ def _reason(error: Exception) -> str:
     if "object at 0x" in said:  # urllib3 begins its messages with the repr of a connection
         said = said.rpartition("object at 0x")[2].partition(": ")[2] or said
     name = type(seen[0]).__name__
-    return one_line(f"{name}: {said}" if said else name)
+    return printable(f"{name}: {said}" if said else name)
 
 
 def _inner(error: Any) -> Any:
@@ -332,16 +333,11 @@ def _inner(error: Any) -> Any:
     return next((a for a in reversed(error.args) if isinstance(a, Exception)), error.__cause__)
 
 
-def one_line(text: str, length: int = 200) -> str:
-    """Return foreign text as one printable line: control characters escaped, the end cut off."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: length + 1])
-    return line if len(line) <= length else f"{line[:length]}..."
-
-
 def _no_mirror_works(title: str, files: Files, folder: Path, failures: list[str]) -> OSError:
     return OSError(
         f"{title} could not be downloaded: {'; '.join(failures)}. Put {_listed(files)} into "
-        f"{folder} by hand, or set NNDL_DATA_DIR to a folder whose sub-folder {folder.name} has "
+        f"{printable(folder)} by hand, or set NNDL_DATA_DIR to a folder whose sub-folder "
+        f"{folder.name} has "
         "them"
     )
 

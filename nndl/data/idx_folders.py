@@ -9,6 +9,7 @@ import numpy as np
 
 from nndl.data.idx import read_idx, read_labeled_images
 from nndl.dataset import Dataset
+from nndl.text import printable
 
 __all__ = ["find_idx_files", "read_idx_folder"]
 
@@ -60,9 +61,10 @@ def read_idx_folder(folder: Path, prefix: str | None = None) -> tuple[Dataset, D
     sets = find_idx_files(folder)
     if prefix is None:
         if len(sets) > 1:
-            names = ", ".join(f"{name}train-..." for name in sets)
+            names = ", ".join(printable(f"{name}train-...") for name in sets)
             raise FileNotFoundError(
-                f"{folder} must have the four files of one data set, but has several, {names}: "
+                f"{printable(folder)} must have the four files of one data set, but has several, "
+                f"{names}: "
                 "keep each in a folder of its own"
             )
         prefix = next(iter(sets), "")
@@ -74,7 +76,8 @@ def read_idx_folder(folder: Path, prefix: str | None = None) -> tuple[Dataset, D
     ]
     if missing:
         raise FileNotFoundError(
-            f"{folder} lacks {', '.join(missing)}, gzipped or not: a data set in MNIST's format "
+            f"{printable(folder)} lacks {', '.join(missing)}, gzipped or not: a data set in "
+            "MNIST's format "
             "has these four files"
         )
     images, labels, test_images, test_labels = (_the_one(files[key]) for key in KINDS)
@@ -87,7 +90,8 @@ def read_idx_folder(folder: Path, prefix: str | None = None) -> tuple[Dataset, D
     classes = np.union1d(train.labels, test.labels)
     if classes.max(initial=0) >= max(10, 2 * len(classes)):
         raise ValueError(
-            f"labels must number the classes, but those in {folder} go up to {classes.max()} while "
+            f"labels must number the classes, but those in {printable(folder)} go up to "
+            f"{classes.max()} while "
             f"only {len(classes)} of them occur: a file of labels is damaged or holds something "
             "else"
         )
@@ -99,9 +103,10 @@ def _the_one(paths: list[Path]) -> Path:
     if len(paths) > 1:
         first, *others = (read_idx(path) for path in paths)
         if not all(np.array_equal(first, other) for other in others):
+            names = " and ".join(printable(path.name) for path in paths)
             raise ValueError(
-                f"{' and '.join(path.name for path in paths)} in {paths[0].parent} must hold the "
-                "same, but differ: remove the wrong one"
+                f"{names} in {printable(paths[0].parent)} must hold the same, but differ: remove "
+                "the wrong one"
             )
     return min(paths, key=lambda path: path.suffix == ".gz")
 

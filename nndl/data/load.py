@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl.data.csv_files import find_csv_files, read_csv
-from nndl.data.download import one_line
 from nndl.data.idx_folders import find_idx_files, read_idx_folder
 from nndl.data.mnist import load_mnist
 from nndl.data.named import NAMED, read_named
@@ -20,6 +19,7 @@ from nndl.data.picture_folders import read_picture_folders
 from nndl.data.split import three_sets
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset, check_dtype
+from nndl.text import printable
 
 __all__ = ["NAMES", "load_data", "load_folder"]
 
@@ -134,12 +134,13 @@ def load_folder(folder: str | Path, *, dtype: DTypeLike = np.float32) -> Three:
     else:
         raise FileNotFoundError(
             f"data must be {', '.join(NAMES)}, a folder, or a file ending in .npz, .pkl, .pkl.gz "
-            f"or .csv, but {one_line(str(folder))} is {_what(path)}"
+            f"or .csv, but {printable(folder)} is {_what(path)}"
         )
     train, test = sets["train"], sets.get("test")
     if len(train) < 6 or (test is not None and not len(test)):
         raise ValueError(
-            f"{path} must have 6 training images or more, and 1 test image or more if it has a "
+            f"{printable(path)} must have 6 training images or more, and 1 test image or more if "
+            "it has a "
             f"test set, but has {len(train)} and {len(test or ())}"
         )
     return three_sets(name, train, sets.get("validation"), test, dtype)
@@ -150,7 +151,7 @@ def _expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # of a user who does not exist
         raise FileNotFoundError(
-            f"data must be in a folder, but {path} names an unknown user"
+            f"data must be in a folder, but {printable(path)} names an unknown user"
         ) from None
 
 
@@ -168,7 +169,8 @@ def _read_file(path: Path) -> dict[str, Dataset]:
     if name.endswith(".csv"):
         return {"train": read_csv(path)}
     raise ValueError(
-        f"data in one file must end in .npz, .pkl, .pkl.gz or .csv, but the file is {path}; for "
+        f"data in one file must end in .npz, .pkl, .pkl.gz or .csv, but the file is "
+        f"{printable(path)}; for "
         "files in MNIST's format, give their folder"
     )
 
@@ -178,8 +180,9 @@ def _read_folder(folder: Path) -> dict[str, Dataset]:
     homes = _idx_homes(folder)
     if len(homes) > 1:
         raise FileNotFoundError(
-            f"{folder} must have one data set in MNIST's format, but has several: give one of "
-            f"{', '.join(map(str, homes))}"
+            f"{printable(folder)} must have one data set in MNIST's format, but has several: "
+            "give one of "
+            f"{', '.join(map(printable, homes))}"
         )
     if homes:
         train, test = read_idx_folder(homes[0])
@@ -190,8 +193,8 @@ def _read_folder(folder: Path) -> dict[str, Dataset]:
             return _read_file(paths[0])
         if paths:
             raise FileNotFoundError(
-                f"{folder} must have one file {pattern}, but has several: give one of "
-                f"{', '.join(path.name for path in paths)}"
+                f"{printable(folder)} must have one file {pattern}, but has several: give one of "
+                f"{', '.join(printable(path.name) for path in paths)}"
             )
     train_csv, test_csv = find_csv_files(folder)
     if train_csv:
@@ -199,7 +202,8 @@ def _read_folder(folder: Path) -> dict[str, Dataset]:
     if sets := read_picture_folders(folder):
         return sets
     raise FileNotFoundError(
-        f"{folder} must have four files in MNIST's format (train-images-idx3-ubyte, ...), a file "
+        f"{printable(folder)} must have four files in MNIST's format (train-images-idx3-ubyte, "
+        "...), a file "
         ".npz, .pkl.gz or train*.csv, or sub-folders of pictures for each class, but has none of "
         "them"
     )
@@ -220,7 +224,8 @@ def _read_csv_files(train: Path, test: Path | None) -> dict[str, Dataset]:
         labeled = read_csv(test, labels_optional=True)
         if labeled is None:
             warnings.warn(
-                f"{test} has no column of labels: the test set is split off {train.name}",
+                f"{printable(test)} has no column of labels: the test set is split off "
+                f"{train.name}",
                 stacklevel=5,
             )
         else:

@@ -14,6 +14,7 @@ from nndl.data.download import cache_folder, fetch, is_whole
 from nndl.data.idx import read_labeled_images
 from nndl.data.split import converted
 from nndl.dataset import Dataset, check_dtype
+from nndl.text import printable
 
 __all__ = ["load_mnist"]
 
@@ -98,7 +99,8 @@ def load_mnist(
     missing = [name for name, path in found.items() if path is None]
     if missing and not download:
         raise FileNotFoundError(
-            f"{', '.join(missing)} must be in {folder}, complete and unchanged: allow the "
+            f"{', '.join(missing)} must be in {printable(folder)}, complete and unchanged: allow "
+            "the "
             "download, or put them there by hand"
         )
     if missing:

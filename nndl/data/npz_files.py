@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.data.download import one_line
 from nndl.dataset import Dataset
+from nndl.text import printable
 
 __all__ = ["read_npz"]
 
@@ -56,7 +56,9 @@ def read_npz(path: Path) -> dict[str, Dataset]:
             with zipfile.ZipFile(file) as archive:
                 return _read(archive, path)
         except DAMAGED as error:
-            raise ValueError(f"{path} cannot be read as .npz: {one_line(str(error))}") from None
+            raise ValueError(
+                f"{printable(path)} cannot be read as .npz: {printable(error)}"
+            ) from None
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:
@@ -76,9 +78,10 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:
     if "train" not in found and "all" in found:
         found["train"] = found["all"]
     if "train" not in found:
+        arrays = printable(", ".join(members)) or "none"
         raise ValueError(
-            f"it has the arrays {', '.join(members) or 'none'}, but x_train and y_train are needed "
-            "(x_test, y_test; or data and target)"
+            f"it has the arrays {arrays}, but x_train and y_train are needed (x_test, y_test; or "
+            "data and target)"
         )
     found.pop("all", None)
     return found

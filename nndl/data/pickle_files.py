@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.data.download import one_line
 from nndl.dataset import Dataset
+from nndl.text import printable
 
 __all__ = ["read_pickle"]
 
@@ -68,8 +68,9 @@ def read_pickle(path: Path) -> dict[str, Dataset]:
         }
     except ERRORS as error:
         raise ValueError(
-            f"{path} must hold the three pairs of arrays of the book's mnist.pkl.gz, but "
-            f"{one_line(str(error) or type(error).__name__)}"
+            f"{printable(path)} must hold the three pairs of arrays of the book's mnist.pkl.gz, "
+            "but "
+            f"{printable(str(error) or type(error).__name__)}"
         ) from None
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.data.download import one_line
 from nndl.dataset import Dataset
+from nndl.text import printable
 
 __all__ = ["class_folders", "read_picture_folders"]
 
@@ -67,7 +67,9 @@ def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     if not parts:
         return {}
     if "train" not in parts:
-        raise ValueError(f"{folder} has pictures in {', '.join(parts)}, but none in train")
+        raise ValueError(
+            f"{printable(folder)} has pictures in {', '.join(parts)}, but none in train"
+        )
     numbers = _numbers(folder, {name for classes in parts.values() for name in classes})
     with _open(next(iter(parts["train"].values()))[0]) as first:
         size = first.size
@@ -109,13 +111,17 @@ def _open(path: Path) -> Any:
             warnings.simplefilter("ignore")  # about large pictures, which are refused below
             picture = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
-        raise ValueError(f"{path} must be a picture in {', '.join(FORMATS)}, but is not") from None
+        raise ValueError(
+            f"{printable(path)} must be a picture in {', '.join(FORMATS)}, but is not"
+        ) from None
     except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {one_line(str(error))}") from None
+        raise ValueError(
+            f"{printable(path)} cannot be read as a picture: {printable(error)}"
+        ) from None
     if picture.width * picture.height > LARGEST:
         picture.close()
         raise ValueError(
-            f"{path} must have {LARGEST:,} pixels at most, but has {picture.width} x "
+            f"{printable(path)} must have {LARGEST:,} pixels at most, but has {picture.width} x "
             f"{picture.height}: make the pictures smaller"
         )
     return picture
@@ -125,12 +131,16 @@ def _gray(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     with _open(path) as picture:
         if picture.size != size:
             raise ValueError(
-                f"all pictures must have one size, but {path} has {picture.width} x "
+                f"all pictures must have one size, but {printable(path)} has {picture.width} x "
                 f"{picture.height}, and others {size[0]} x {size[1]}"
             )
         if picture.mode.startswith(("I", "F")):
-            raise ValueError(f"{path} must have 8 bits per pixel, but has more: convert it")
+            raise ValueError(
+                f"{printable(path)} must have 8 bits per pixel, but has more: convert it"
+            )
         try:
             return np.asarray(picture.convert("L"))
         except (OSError, *DAMAGED) as error:
-            raise ValueError(f"{path} is a damaged picture: {one_line(str(error))}") from None
+            raise ValueError(
+                f"{printable(path)} is a damaged picture: {printable(error)}"
+            ) from None

@@ -369,6 +369,16 @@ def test_kaggles_test_file_without_labels_is_left_out(tmp_path: Path) -> None:
     assert [len(d) for d in sets] == [42, 8, 10]
 
 
+def test_csv_files_are_found_by_whole_words_in_their_names(tmp_path: Path) -> None:
+    write_csv(tmp_path / "latest_train.csv", TRAIN)
+    assert len(load_data(tmp_path)[2]) == 10
+    write_csv(tmp_path / "latest_test.csv", TEST)
+    assert rows(load_data(tmp_path, np.uint8)[2]) == expected(TEST)
+    write_csv(tmp_path / "old_train.csv", TRAIN)
+    with pytest.raises(FileNotFoundError, match="one CSV file for training, but has latest_train"):
+        load_data(tmp_path)
+
+
 def test_pixels_of_a_csv_file_may_be_floats(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("0,0.5,0.25\n1,0,1\n" * 6)
     training, *_ = load_data(tmp_path / "own.csv", np.uint8)

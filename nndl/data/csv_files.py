@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from itertools import islice
 from pathlib import Path
@@ -21,16 +22,21 @@ LONGEST = 2**24  # characters of the first line
 
 
 def find_csv_files(folder: Path) -> tuple[Path | None, Path | None]:
-    """Return the training and the test file of a folder: those with "train" and "test" in the name.
+    """Return the training and the test file of a folder, by "train" and "test" in their names.
+
+    A file that is alone is the training file, whatever its name.
 
     Raises
     ------
     FileNotFoundError
         If several files could be the one or the other.
     """
+    files = sorted(path for path in folder.glob("*.csv") if path.is_file())
+    if len(files) == 1:
+        return files[0], None
     found = []
     for part in ("train", "test"):
-        paths = sorted(p for p in folder.glob("*.csv") if part in p.stem.lower() and p.is_file())
+        paths = [p for p in files if re.search(rf"(?<![a-z]){part}", p.stem.lower())]
         if len(paths) > 1:
             raise FileNotFoundError(
                 f"{printable(folder)} must have one CSV file for {part}ing, but has "

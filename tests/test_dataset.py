@@ -20,6 +20,7 @@ from nndl.data import Dataset
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import warn_of_missing_classes
 from nndl.network import Network
+from nndl.training import Settings, train
 from nndl.training.metrics import confusion_matrix
 from nndl.validation import as_columns, as_targets, check_dataset, one_hot, rows_as_columns
 
@@ -260,6 +261,13 @@ def test_missing_labels_give_a_warning_at_the_callers_line() -> None:
         warn_of_missing_classes(data[:11], data[11:], "mine")
     assert caught[0].filename == __file__
     warn_of_missing_classes(data, data[:5], "mine")
+
+
+def test_train_warns_if_sorted_data_were_divided_between_classes() -> None:
+    data = Dataset(FLOATS, np.arange(23) // 6)
+    with pytest.warns(UserWarning, match="lacks the labels 3, which the validation set") as caught:
+        train(Network([6, 4], rng=1), data[:15], Settings(epochs=1), validation=data[18:], rng=2)
+    assert caught[0].filename == __file__
 
 
 def test_pixels_of_usual_scales_give_no_warning(rng: np.random.Generator) -> None:

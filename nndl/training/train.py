@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.batches import Transform
-from nndl.dataset import Dataset
+from nndl.dataset import Dataset, warn_of_missing_classes
 from nndl.network import Network
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
@@ -131,6 +131,11 @@ def train(
         A KeyboardInterrupt: after Ctrl-C, at the end of the current chunk of 500 images (or a
         mini-batch of more). A second Ctrl-C interrupts at once. Where something else than Python's
         own handler waits for SIGINT, it is left alone.
+
+    Warns
+    -----
+    UserWarning
+        If the training set lacks classes that the validation set has.
     """
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
@@ -138,6 +143,8 @@ def train(
     sets = _sets(validation, monitor, settings)
     for data in (training, *sets.values()):
         check_dataset(data, net.n_in, net.n_out)
+    if validation is not None:
+        warn_of_missing_classes(training, validation, "the validation set", stacklevel=3)
     if state is None:
         state = State.start(settings, rng)
         _reset(net)

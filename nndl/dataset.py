@@ -138,12 +138,12 @@ class Dataset:
         from nndl.html import picture, table
 
         pixels = " × ".join(map(str, self.shape or self.images.shape[1:]))
-        counts = enumerate(np.bincount(self.labels)) if len(self) else ()
+        counts = zip(*np.unique(self.labels, return_counts=True), strict=True)
         return table(
             self.name,
             {
                 "images": f"{len(self):,} of {pixels} pixels, {self.images.dtype}",
-                "images per class": ", ".join(f"{label}: {n:,}" for label, n in counts if n),
+                "images per class": ", ".join(f"{label}: {n:,}" for label, n in counts),
             },
         ) + picture(self.images[:SHOWN], self.shape)
 

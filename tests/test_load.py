@@ -392,6 +392,15 @@ def test_integers_up_to_16_are_divided_by_16(tmp_path: Path) -> None:
     assert training.images.max() == 1
 
 
+def test_labels_of_any_size_are_split_or_refused(tmp_path: Path) -> None:
+    data = Dataset(np.zeros((12, 4), np.float32), np.repeat([7, 10**15], 6))
+    assert [d.labels.tolist() for d in split(data)] == [[7] * 5 + [10**15] * 5, [7, 10**15]]
+    assert "1000000000000000: 6" in data._repr_html_()
+    (tmp_path / "own.csv").write_text("1000000000,0,1\n" * 12)
+    with pytest.raises(ValueError, match="must number the classes, but those of own go up to 1000"):
+        load_data(tmp_path / "own.csv")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -402,12 +411,14 @@ def test_integers_up_to_16_are_divided_by_16(tmp_path: Path) -> None:
         ("1,2,3\n1,two,3\n", "must be a table of numbers.*'two'"),
         ("1,2,3\n1,\x1b[31m\x07,3\n", r"must be a table of numbers.*x1b"),
         ("a,label,b\n1,0.5,3\n", r"integer labels in column 2, but row 1 has 0\.5"),
+        ("nan,2,3\n1,2,3\n", "integer labels in column 1, but row 1 has nan"),
+        ("1,2,3\ninf,2,3\n", "integer labels in column 1, but row 2 has inf"),
         ("1,2,3\n-1,2,3\n", "labels must be 0 or more"),
         ("1,2,nan\n1,2,3\n", "pixels must be finite"),
         ("1,2,300\n1,2,3\n", r"must be 0 to 255, but range from 2 to 300; .*images / 300"),
         ("x" * 2**24, "first line does not end"),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 def test_what_is_not_a_table_of_images_is_refused(
     content: str, message: str, tmp_path: Path
@@ -586,10 +597,11 @@ def test_a_bomb_is_refused_before_it_unpacks(
         ({"x": np.array([{}]), "y": np.array([1])}, "numbers in 4 dimensions at most"),
         ({"x": TRAIN[0], "y": np.array(["a"] * N)}, "numbers in 4 dimensions at most"),
         ({"x": TRAIN[0], "y": TRAIN[1] + 0.5}, "labels must be integers"),
+        ({"x": TRAIN[0], "y": np.full(N, np.inf)}, "labels must be integers"),
         ({"x": TRAIN[0], "y": TRAIN[1][:-1]}, "one for each image"),
         ({f"a{i}": np.array(i) for i in range(101)}, "more than 100 members"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_arrays_that_are_no_images_are_refused(
     arrays: dict[str, Any], message: str, tmp_path: Path

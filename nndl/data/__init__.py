@@ -16,7 +16,7 @@ from nndl.data.augment import (
 from nndl.data.idx import read_idx, write_idx
 from nndl.data.load import load_data, load_folder
 from nndl.data.mnist import load_mnist
-from nndl.data.split import split
+from nndl.data.splitting import split
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset
 

@@ -101,7 +101,8 @@ def read_csv(path: Path, labels_optional: bool = False) -> Dataset | None:
             "shape "
             f"{table.shape}"
         )
-    classes = table[:, column].astype(np.int64)
+    with np.errstate(invalid="ignore"):  # of NaN and infinity, which are refused below
+        classes = table[:, column].astype(np.int64)
     if (classes != table[:, column]).any():
         row = int(np.argmax(classes != table[:, column]))
         raise ValueError(

@@ -87,14 +87,6 @@ def read_idx_folder(folder: Path, prefix: str | None = None) -> tuple[Dataset, D
         train, test = _upright(train), _upright(test)
     if prefix == "emnist-letters-" and min(train.labels.min(), test.labels.min()) == 1:
         train, test = (d._replace(labels=d.labels - 1) for d in (train, test))
-    classes = np.union1d(train.labels, test.labels)
-    if classes.max(initial=0) >= max(10, 2 * len(classes)):
-        raise ValueError(
-            f"labels must number the classes, but those in {printable(folder)} go up to "
-            f"{classes.max()} while "
-            f"only {len(classes)} of them occur: a file of labels is damaged or holds something "
-            "else"
-        )
     return train, test
 
 

@@ -16,7 +16,7 @@ from nndl.data.named import NAMED, read_named
 from nndl.data.npz_files import read_npz
 from nndl.data.pickle_files import read_pickle
 from nndl.data.picture_folders import read_picture_folders
-from nndl.data.split import three_sets
+from nndl.data.splitting import three_sets
 from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset, check_dtype
 from nndl.text import printable

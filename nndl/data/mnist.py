@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from nndl.data.download import cache_folder, fetch, is_whole
 from nndl.data.idx import read_labeled_images
-from nndl.data.split import converted
+from nndl.data.splitting import converted
 from nndl.dataset import Dataset, check_dtype
 from nndl.text import printable
 

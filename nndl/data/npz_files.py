@@ -89,7 +89,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:
 
 def _labels(labels: NDArray[Any]) -> NDArray[np.integer]:
     labels = labels.ravel() if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.dtype.kind == "f" and (labels == np.rint(labels)).all():
+    if labels.dtype.kind == "f" and (abs(labels) < 2**53).all() and (labels % 1 == 0).all():
         return labels.astype(np.int64)
     return labels
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nndl.dataset import Dataset, warn_of_missing_classes
+from nndl.text import printable
 
 __all__ = ["converted", "split", "three_sets"]
 
@@ -42,8 +43,8 @@ def split(dataset: Dataset, parts: int = PARTS) -> tuple[Dataset, Dataset]:
             f"cannot split {n} images into {parts} parts: give {max(parts, 2)} or more"
         )
     tail = np.arange(n) >= n - n // parts
-    counts, in_tail = np.bincount(dataset.labels), np.bincount(dataset.labels[tail])
-    in_tail = np.pad(in_tail, (0, len(counts) - len(in_tail)))
+    _, labels, counts = np.unique(dataset.labels, return_inverse=True, return_counts=True)
+    in_tail = np.bincount(labels[tail], minlength=len(counts))
     if (2 * parts * in_tail < counts).any() or (parts * in_tail > 2 * counts).any():
         stratified = _last_of_each_class(dataset.labels, parts)
         tail = stratified if stratified.any() else tail
@@ -71,11 +72,24 @@ def three_sets(
 ) -> tuple[Dataset, Dataset, Dataset]:
     """Return training, validation and test set; what is not given is split off ``train``.
 
+    Raises
+    ------
+    ValueError
+        If the labels go much further than the number of classes.
+
     Warns
     -----
     UserWarning
         If the training set lacks classes that another set has.
     """
+    given = [data.labels for data in (train, validation, test) if data is not None]
+    classes = np.unique(np.concatenate(given))
+    if classes.max(initial=0) >= max(10, 2 * len(classes)):
+        raise ValueError(
+            f"labels must number the classes, but those of {printable(name)} go up to "
+            f"{classes.max()} while only {len(classes)} of them occur: the file of labels is "
+            "damaged, or number the classes from 0"
+        )
     if test is None:
         train, test = split(train)
     if validation is None:

@@ -33,6 +33,7 @@ class Planes(Shape):
 
 
 CACHE = 2**18  # numbers that the patches of a block of pictures may have: 1 MiB in float32
+LARGEST = 2**24  # numbers that the outputs of a block may have, however few weights make them
 FEW_MAPS = 24  # up to so many input maps, the gradient is faster by patches than by shifts
 
 
@@ -234,6 +235,7 @@ class _Block:
         (height, width, c), (rows, across, maps) = conv.shape_padded, conv.shape_z
         size, stride = conv.size, conv.stride
         self.m = min(m, max(1, CACHE // (conv.w.shape[1] * rows * across)))
+        self.m = min(self.m, max(1, LARGEST // (height * width * maps)))
         self.patches = columns(conv.w.shape[1], self.m * rows * across, dtype)
         self.z = columns(maps, self.m * rows * across, dtype)
         self.ones = np.ones((1, self.m * rows * across), dtype)

@@ -1,9 +1,10 @@
-"""Networks and checkpoints survive the disk to the last bit; nothing else in a file survives."""
+"""Networks and checkpoints come back from disk to the last bit; hostile files are refused."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import struct
 import sys
@@ -45,7 +46,7 @@ ENDINGS = [".npz", ".safetensors"]
 
 
 def same(a: Network, b: Network) -> bool:
-    """Whether two networks are the same, to the last bit of every parameter."""
+    """Return whether two networks are the same, to the last bit of every parameter."""
     bits = [[p.tobytes() for p in net.parameters] for net in (a, b)]
     return repr(a) == repr(b) and a.input_shape == b.input_shape and bits[0] == bits[1]
 
@@ -116,7 +117,7 @@ def test_every_activation_of_a_convolution_comes_back(tmp_path: Path, f: Activat
     assert same(load(tmp_path / "net.npz"), net)
 
 
-def test_numpy_s_whole_numbers_are_written_as_whole_numbers(tmp_path: Path) -> None:
+def test_whole_numbers_of_numpy_are_written_as_whole_numbers(tmp_path: Path) -> None:
     layers = [Conv(np.int64(2), np.int8(3), pool=np.int64(2)), MaxPool(np.int32(2)), Dense(2)]
     net = Network(layers, input_shape=(np.int64(1), 6, 6), rng=0)
     save(net, tmp_path / "net.npz")
@@ -125,7 +126,7 @@ def test_numpy_s_whole_numbers_are_written_as_whole_numbers(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("make", [lambda: Network([6, 4, 3], dropout=0.5, rng=0), convolutional])
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_loaded_network_learns_as_the_one_that_was_saved(
+def test_a_loaded_network_trains_like_the_one_that_was_saved(
     tmp_path: Path, ending: str, make: Callable[[], Network]
 ) -> None:
     net = make()
@@ -136,23 +137,21 @@ def test_a_loaded_network_learns_as_the_one_that_was_saved(
     assert same(net, back)
 
 
-def test_initializers_come_back_and_an_unknown_one_is_forgotten(tmp_path: Path) -> None:
+def test_initializers_come_back_and_an_unknown_one_becomes_the_default(tmp_path: Path) -> None:
     mine = Initializer("default", lambda n_in, n_out: 0.5, 0.5)
     for init in [*INITIALIZERS.values(), mine]:
         save(Network([3, 2], init=init, rng=0), tmp_path / "net.npz")
         assert load(tmp_path / "net.npz").output.init is (default if init is mine else init)
 
 
-def test_nothing_is_drawn_where_arrays_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_draws_no_random_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Network([Dense(2)], input_shape=np.int64(3), rng=0)
     save(net, tmp_path / "net.npz")
     monkeypatch.setattr(Initializer, "draw", None)
     assert same(load(tmp_path / "net.npz"), net)
 
 
-def test_what_is_said_about_a_network_is_kept(tmp_path: Path) -> None:
+def test_about_is_stored_with_a_network(tmp_path: Path) -> None:
     about = {"preprocessing": "raw/256", "data": "MNIST é", "accuracy": 0.9512, "runs": [1, None]}
     for ending in [*ENDINGS, ".json"]:
         save(Network([3, 2], rng=0), tmp_path / f"net{ending}", **about)
@@ -170,7 +169,7 @@ def test_numpy_opens_the_file_without_pickle(tmp_path: Path) -> None:
         assert json.loads(file["description.json"])["format"] == "nndl network"
 
 
-def test_the_same_network_is_the_same_file(tmp_path: Path) -> None:
+def test_the_same_network_gives_the_same_file(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npz"):
         save(Network([3, 2], rng=0), tmp_path / name, accuracy=1)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -187,17 +186,17 @@ class OtherDense(Dense):
     pass
 
 
-def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     net, path = Network([3, 2], rng=0), tmp_path / "net.npz"
     save(net, path)
     before = path.read_bytes()
-    sick = Network([3, 2], rng=0)
-    sick.weights[0][1, 2] = np.nan
+    infinite = Network([3, 2], rng=0)
+    infinite.weights[0][1, 2] = np.nan
     strange = Network([Dense(2, type(sigmoid)()), Dense(2)], input_shape=3)
     never: list[Any] = []
     never.append(never)
     for bad, about, reason in [
-        (sick, {}, "layers.0.w holds NaN or infinity"),
+        (infinite, {}, "layers.0.w holds NaN or infinity"),
         (Network([OtherDense(2)], input_shape=3), {}, "can hold the layers dense, "),
         (strange, {}, "can hold sigmoid, tanh"),
         (net, {"accuracy": float("nan")}, "only plain JSON and finite numbers"),
@@ -215,7 +214,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["net.npz"]
 
 
-def test_safetensors_is_asked_for_where_it_is_missing(
+def test_a_missing_safetensors_library_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(Network([3, 2]), tmp_path / "net.safetensors")
@@ -252,7 +251,7 @@ def test_network2_files_are_read_and_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["CrossEntropyCost", "QuadraticCost"])
-def test_network2_files_hold_every_bit(tmp_path: Path, name: str) -> None:
+def test_network2_files_keep_every_bit(tmp_path: Path, name: str) -> None:
     cost = {"CrossEntropyCost": cross_entropy, "QuadraticCost": quadratic}[name]
     net = Network([5, 4, 3], cost=cost, rng=0, dtype=np.float32)
     save(net, tmp_path / "net.json")
@@ -271,7 +270,7 @@ def test_network2_files_hold_every_bit(tmp_path: Path, name: str) -> None:
         Network([MaxPool(2), Dense(2)], input_shape=(1, 2, 2)),
     ],
 )
-def test_network2_cannot_hold_other_networks(tmp_path: Path, net: Network) -> None:
+def test_networks_that_network2_cannot_express_are_refused(tmp_path: Path, net: Network) -> None:
     with pytest.raises(ValueError, match="network2's JSON can hold sigmoid neurons with"):
         save(net, tmp_path / "net.json")
     assert not list(tmp_path.iterdir())
@@ -304,7 +303,7 @@ NETWORK2: dict[str, Any] = {
         ({"extra": 1}, "must have the keys sizes, weights, biases, cost, about"),
     ],
 )
-def test_network2_files_are_not_believed(
+def test_invalid_network2_files_are_refused(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
     path = tmp_path / "net.json"
@@ -313,7 +312,7 @@ def test_network2_files_are_not_believed(
 
 
 def refused(loader: Callable[[Path], Any], path: Path, reason: str, most: float = 2e7) -> None:
-    """Check that a file is refused for a reason, by name, with no more bytes of memory."""
+    """Check that a file is refused by name, for a reason, in at most so many bytes of memory."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=re.escape(reason)) as caught:
@@ -327,7 +326,7 @@ def refused(loader: Callable[[Path], Any], path: Path, reason: str, most: float 
     assert peak < most
 
 
-# Nothing in a file is believed.
+# Invalid files.
 
 
 def described(content: dict[str, bytes], change: Callable[[dict[str, Any]], Any]) -> None:
@@ -467,7 +466,7 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
         ),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_refused(
+def test_an_invalid_network_file_is_refused(
     tmp_path: Path, change: Callable[[dict[str, bytes]], Any], reason: str
 ) -> None:
     path = tmp_path / "net.npz"
@@ -531,7 +530,7 @@ def shape(*sides: int) -> Callable[[dict[str, bytes]], None]:
         (layer(0, kind="max-pool"), "layers[0] must have the keys kind, size"),
     ],
 )
-def test_a_convolutional_network_is_not_believed_either(
+def test_an_invalid_convolutional_network_is_refused(
     tmp_path: Path, change: Callable[[dict[str, bytes]], Any], reason: str
 ) -> None:
     path = tmp_path / "net.npz"
@@ -653,6 +652,95 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked_further(tmp_path: Path)
     refused(load, path, "Bad CRC-32 for file 'description.json'")
 
 
+def many_members(path: Path, raw: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(30_000):
+            file.writestr(zipfile.ZipInfo(f"{i}.npy"), b"")
+
+
+def many_tensors(path: Path, raw: bytes) -> None:
+    one = '"%d":{"dtype":"F32","shape":[],"data_offsets":[%d,%d]}'
+    header = ("{" + ",".join(one % (i, 4 * i, 4 * i + 4) for i in range(20_000)) + "}").encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(80_000))
+
+
+def a_number_of_two_million_digits(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw.replace(b"0.5", b"9" * 2 * 10**6))
+
+
+def a_product_of_millions_of_digits(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw.replace(b'"sizes": [2', b'"sizes": [2' + b", 99999999" * 10**5))
+
+
+def a_million_lists(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw.replace(b"0.5", b"[" + b"[]," * 10**6 + b"[]]"))
+
+
+def a_million_keys(path: Path, raw: bytes) -> None:
+    keys = b",".join(b'"%d":0' % i for i in range(10**6))
+    path.write_bytes(raw.replace(b"{", b"{" + keys + b",", 1))
+
+
+def many_numbers(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw.replace(b"0.5", b"0.1, " * (3 * 10**5) + b"0.5"))
+
+
+def forty_megabytes(path: Path, raw: bytes) -> None:
+    with path.open("wb") as file:
+        file.truncate(40 * 10**6)
+
+
+@pytest.mark.parametrize(
+    ("ending", "make", "reason"),
+    [
+        (".npz", many_members, "its directory of members may have at most 1,048,576 bytes"),
+        (".npz", forty_megabytes, "File is not a zip file"),
+        (".safetensors", many_tensors, "it may hold at most 10,000 arrays, not 20,000"),
+        (".safetensors", forty_megabytes, "Error while deserializing header"),
+        (".json", a_number_of_two_million_digits, "its JSON holds the number '9999"),
+        (".json", a_product_of_millions_of_digits, "sizes must be a list of at most 1,001, but"),
+        (".json", a_million_lists, "lists and objects, not 1,00"),
+        (".json", a_million_keys, "its JSON may hold at most 100,000 texts"),
+        (".json", many_numbers, "weights[0] must be 1 lists of 2 numbers"),
+        (".json", forty_megabytes, "JSON may have at most 16,777,216 bytes, not 40,000,000"),
+    ],
+)
+def test_more_than_a_real_file_needs_is_refused_in_bounded_time_and_memory(
+    tmp_path: Path, ending: str, make: Callable[[Path, bytes], None], reason: str
+) -> None:
+    path = tmp_path / f"net{ending}"
+    make(path, json.dumps(NETWORK2).encode())
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        load(path)
+    assert time.perf_counter() - start < 5
+    refused(load, path, reason, most=2e8)
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    for ending in [*ENDINGS, ".json"]:
+        os.mkfifo(tmp_path / f"pipe{ending}")
+        (tmp_path / f"zero{ending}").symlink_to("/dev/zero")
+        (tmp_path / f"loop{ending}").symlink_to(f"loop{ending}")
+        for name, reason in [("pipe", "a named pipe"), ("zero", "a device"), ("loop", "Too many")]:
+            for loader in (load, load_checkpoint, read_about, load_history):
+                with pytest.raises(OSError, match=reason):
+                    loader(tmp_path / f"{name}{ending}")
+
+
+def test_foreign_text_is_escaped_in_messages(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([3, 2], rng=0), path)
+    content = members(path)
+    content["a\n\x1b[31m" + "x" * 60_000 + ".npy"] = b""
+    text('"sigmoid"', json.dumps("a\n\u202e" + "y" * 10**6))(content)
+    refused(load, pack(path, content), "layers[0].activation must be ")
+    strange = tmp_path / "two\nlines.npz"
+    strange.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"two\\nlines.npz cannot be loaded: File is not a zip"):
+        load(strange)
+
+
 def tensors(description: str, **arrays: np.ndarray[Any, Any]) -> bytes:
     from safetensors.numpy import save as pack_tensors
 
@@ -661,7 +749,7 @@ def tensors(description: str, **arrays: np.ndarray[Any, Any]) -> bytes:
     return raw
 
 
-def test_safetensors_files_are_not_believed(tmp_path: Path) -> None:
+def test_invalid_safetensors_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     save(Network([3, 2], rng=0), tmp_path / "net.npz")
     text = members(tmp_path / "net.npz")["description.json"].decode()
@@ -686,7 +774,7 @@ def test_safetensors_files_are_not_believed(tmp_path: Path) -> None:
         refused(load, path, reason)
 
 
-def test_files_that_cannot_be_opened_say_so_as_usual(tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened_raise_os_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.npz")
     (tmp_path / "net.npz").mkdir()
@@ -727,7 +815,7 @@ def go(net: Network, hard: Settings, **options: Any) -> History:
 
 
 def outcome(net: Network, history: History) -> tuple[Any, ...]:
-    """Everything that a run leaves, but the seconds."""
+    """Return everything that a run produces, except the seconds."""
     record = asdict(history)
     del record["epochs"]["seconds"]
     return record, [p.tobytes() for p in net.parameters]
@@ -739,7 +827,7 @@ def outcome(net: Network, history: History) -> tuple[Any, ...]:
     [HARD, replace(HARD, epochs=6, patience=None, halve_after=None, mu=0.0)],
     ids=["momentum, schedule, patience", "plain"],
 )
-def test_a_run_goes_on_as_if_it_had_never_stopped(
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(
     tmp_path: Path, ending: str, options: Settings
 ) -> None:
     def keep(net: Network, state: State) -> None:
@@ -748,7 +836,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(
     net = Network([12, 8, 3], dropout=0.3, rng=1)
     history = go(net, options, rng=5, after_epoch=keep)
     if options is HARD:
-        assert len(set(history["eta"])) > 2  # the schedule has worked
+        assert len(set(history["eta"])) > 2  # the schedule changed it
         assert history.ended == "no improvement in 6 epochs"
     for k in range(1, len(history)):
         back, state, found = load_checkpoint(tmp_path / f"{k}{ending}")
@@ -758,7 +846,7 @@ def test_a_run_goes_on_as_if_it_had_never_stopped(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_convolutional_run_goes_on_as_if_it_had_never_stopped(
+def test_a_resumed_convolutional_run_ends_as_if_it_had_never_stopped(
     tmp_path: Path, ending: str
 ) -> None:
     path, options = (
@@ -796,7 +884,7 @@ def test_velocities_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", Streams.names)
-def test_a_run_goes_another_way_without_the_state_of_a_stream(tmp_path: Path, stream: str) -> None:
+def test_a_run_differs_without_the_state_of_a_stream(tmp_path: Path, stream: str) -> None:
     path, options = tmp_path / "checkpoint.npz", replace(HARD, epochs=4)
 
     def keep(net: Network, state: State) -> None:
@@ -1027,7 +1115,7 @@ def test_velocities_and_best_parameters_come_back(tmp_path: Path) -> None:
         (lambda r: r["streams"]["dropout"]["state"].update(inc=-1), "state.inc must be a whole"),
     ],
 )
-def test_a_checkpoint_that_is_not_what_it_should_be_is_refused(
+def test_an_invalid_checkpoint_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], Any], reason: str
 ) -> None:
     path = tmp_path / "checkpoint.npz"
@@ -1038,7 +1126,7 @@ def test_a_checkpoint_that_is_not_what_it_should_be_is_refused(
     refused(load_checkpoint, path, reason)
 
 
-def test_streams_of_another_kind_cannot_be_kept(tmp_path: Path) -> None:
+def test_streams_of_another_kind_cannot_be_saved(tmp_path: Path) -> None:
     net, state = checkpoint(tmp_path / "checkpoint.npz")
     with pytest.raises(ValueError, match=r"must end in \.npz or \.safetensors"):
         save_checkpoint(tmp_path / "checkpoint.json", net, state, Settings())
@@ -1071,7 +1159,7 @@ def test_a_network_and_a_checkpoint_are_told_apart(tmp_path: Path) -> None:
 # docs/formats.md.
 
 
-def test_the_examples_of_the_documentation_are_true(tmp_path: Path) -> None:
+def test_the_examples_in_the_documentation_are_right(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
     network, network2, history = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
     save(Network([784, 30, 10], dropout=0.5), tmp_path / "net.npz", **network["about"])

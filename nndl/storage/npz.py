@@ -77,9 +77,10 @@ def open_npz(file: BinaryIO) -> tuple[Any, Arrays]:
 
 
 class _Limited:
-    """A file that refuses to read more than ``most`` bytes at once: zipfile reads its directory so.
+    """A file that refuses to read more than ``most`` bytes at once, until ``most`` is None.
 
-    A directory of 800,000 members would take 500 MB before the first of them could be looked at.
+    zipfile reads the directory of an archive at once and makes an object of half a kilobyte for
+    each member, before a caller can count them.
     """
 
     def __init__(self, file: BinaryIO, most: int | None) -> None:

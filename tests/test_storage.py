@@ -710,10 +710,10 @@ def test_more_than_a_real_file_needs_is_refused_in_bounded_time_and_memory(
 ) -> None:
     path = tmp_path / f"net{ending}"
     make(path, json.dumps(NETWORK2).encode())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=re.escape(reason)):
         load(path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     refused(load, path, reason, most=2e8)
 
 
@@ -951,9 +951,9 @@ def test_a_hundred_thousand_epochs_fit_into_a_checkpoint(tmp_path: Path) -> None
     net, calls = Network([12, 3], rng=0), []
 
     def keep(net: Network, state: State) -> None:
-        start = time.perf_counter()
+        start = time.process_time()
         save_checkpoint(path, net, state, options)
-        calls.append(time.perf_counter() - start)
+        calls.append(time.process_time() - start)
 
     train(net, data, options, validation=data, state=state, after_epoch=keep)
     back, again, _ = load_checkpoint(path)
@@ -961,7 +961,7 @@ def test_a_hundred_thousand_epochs_fit_into_a_checkpoint(tmp_path: Path) -> None
     assert type(again.history["validation_correct"][-1]) is int
     assert same(net, back)
     assert path.stat().st_size < 45 * n
-    assert min(calls) < 2  # 50 ms on an idle core
+    assert min(calls) < 1  # 0.1 s on a busy machine
     save_history(state.history, tmp_path / "history.json")
     assert load_history(tmp_path / "history.json") == state.history
 

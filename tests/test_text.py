@@ -37,10 +37,11 @@ def test_every_text_becomes_one_line_of_limited_length(text: str, limit: int) ->
         assert shown == text
 
 
-def test_the_ends_of_a_long_text_are_kept_and_it_costs_no_time() -> None:
-    start = time.perf_counter()
-    shown = printable("/data/" + "\n" * 10**8 + "images.gz", 50)
-    assert time.perf_counter() - start < 1  # to make the text takes most of it
+def test_a_long_text_keeps_its_ends_and_is_shortened_before_it_is_escaped() -> None:
+    text = "/data/" + "\n" * 10**7 + "images.gz"
+    start = time.process_time()
+    shown = printable(text, 50)
+    assert time.process_time() - start < 0.1
     assert shown.startswith(r"/data/\n\n")
     assert shown.endswith("images.gz")
     assert "..." in shown

@@ -21,7 +21,7 @@ from nndl.storage.schema import LARGEST_DESCRIPTION, loads
 
 __all__ = ["open_npz", "write_npz"]
 
-LARGEST_RATIO = 20  # of what the arrays unpack to, to the size of the file
+LARGEST_RATIO = 10  # of what the arrays unpack to, to the size of the file
 LARGEST_DIRECTORY = 2**20  # bytes: enough for the names of some 10,000 arrays
 PIECE = 2**20  # bytes that are read at a time
 

@@ -114,7 +114,7 @@ def check_size(raw: bytes, most: int = LARGEST_JSON) -> None:
     # and 5 to 25 bytes for each number in its long lists.
     for name, count, limit in [
         ("texts", raw.count(b'"') // 2, 100_000),
-        ("lists and objects", raw.count(b"[") + raw.count(b"{"), 20_000 + len(raw) // 32),
+        ("lists and objects", raw.count(b"[") + raw.count(b"{"), 20_000 + len(raw) // 64),
         ("values", raw.count(b","), 100_000 + len(raw) // 5),
     ]:
         if count > limit:

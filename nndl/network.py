@@ -16,7 +16,7 @@ from nndl._typing import Array
 from nndl.batches import Transform, mini_batches
 from nndl.dataset import Dataset
 from nndl.layers import Layer
-from nndl.parallel import steps
+from nndl.parallel import infer, steps
 from nndl.rng import Rng, Streams, generator
 from nndl.stack import Stack
 from nndl.step import Step
@@ -78,9 +78,8 @@ class Network(Stack):
     def _infer(self, images: ArrayLike) -> tuple[Array, Array]:
         x = validation.rows_as_columns(images, self.n_in, self.dtype)
         z, a = np.empty((2, self.n_out, x.shape[1]), self.dtype)
-        with one_thread():
-            for i in range(0, x.shape[1], 1000):  # in the memory that a thousand images need
-                z[:, i : i + 1000], a[:, i : i + 1000] = self.outputs(x[:, i : i + 1000])
+        for some, z_some, a_some in infer(self, x.T):
+            z[:, some], a[:, some] = z_some, a_some
         return z, a
 
     def outputs(self, x: Array) -> tuple[Array, Array]:

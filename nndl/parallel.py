@@ -13,23 +13,28 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from math import ceil, log2
+from math import ceil, log2, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.blas import accumulate, release_the_gil
 from nndl.layers import Dense, Dropout
 from nndl.step import Step, Weights, take_step
+from nndl.threads import one_thread
+from nndl.validation import pixels_as_columns
 
 if TYPE_CHECKING:
     from nndl.network import Network
 
-__all__ = ["cores", "shard_bounds", "steps"]
+__all__ = ["cores", "infer", "shard_bounds", "steps"]
 
 WORK = 2**26  # multiplications of a shard's forward pass, about: 1 ms of a core
 ROWS = 2**22  # multiplications of a dense layer's update at a time, about
+IMAGES = 1000  # at a time at inference, at most
+LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can have many outputs
 
 Take = Callable[[Array, Array, np.random.Generator, Step], None]
 
@@ -41,15 +46,45 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def shard_bounds(net: Network, m: int) -> list[int]:
-    """Return where the shards of a mini-batch of m examples begin, and m: a power of 2 of them."""
-    work = sum(
-        layer.w.size * (layer.shape_z[0] * layer.shape_z[1] if hasattr(layer, "shape_z") else 1)
+def work(net: Network) -> int:
+    """Return the multiplications of an example's forward pass."""
+    return sum(
+        layer.w.size * prod(getattr(layer, "shape_z", ())[:2])
         for layer in net.layers
         if isinstance(layer, Weights)
     )
-    shards = 2 ** ceil(log2(max(1, m * work / WORK)))
-    return [m * i // min(shards, m) for i in range(min(shards, m) + 1)]
+
+
+def shard_bounds(net: Network, m: int) -> list[int]:
+    """Return where the shards of a mini-batch of m examples begin, and m: a power of 2 of them."""
+    shards = min(m, 2 ** ceil(log2(max(1, m * work(net) / WORK))))
+    return [m * i // shards for i in range(shards + 1)]
+
+
+def infer(
+    net: Network, images: NDArray[Any], threads: int | None = None
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield (rows, z, a) of the last layer for checked rows of images, some rows at a time.
+
+    The blocks of rows are worked on side by side, and depend on shapes alone.
+    """
+    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
+    m = max(1, min(IMAGES, LARGEST // max(widest, *(len(b) for b in net.biases))))
+    blocks = [slice(i, i + m) for i in range(0, len(images), m)]
+    errors = np.geterr()  # which other threads do not inherit
+
+    def outputs(rows: slice) -> tuple[slice, Array, Array]:
+        with np.errstate(**errors):
+            return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
+
+    n = threads or cores()
+    with one_thread():
+        if n == 1 or len(images) * work(net) <= 2 * WORK:
+            yield from map(outputs, blocks)
+            return
+        with ThreadPoolExecutor(n, initializer=release_the_gil) as pool:
+            for i in range(0, len(blocks), 2 * n):  # no more outputs in memory at a time
+                yield from pool.map(outputs, blocks[i : i + 2 * n])
 
 
 @contextmanager
@@ -114,7 +149,7 @@ class _Shards:
         net, part = self.replicas[s], slice(self.bounds[s], self.bounds[s + 1])
         rng = np.random.default_rng(seed)
         gradients = {}
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # which threads do not inherit
             for layer, delta in net.deltas(x[:, part], y[:, part], rng):
                 i = net.layers.index(layer)
                 if isinstance(layer, Dense):

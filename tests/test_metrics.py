@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import nndl.training.metrics
+import nndl.parallel
 from nndl.activations import identity
 from nndl.costs import COSTS, Cost, quadratic
 from nndl.data import Dataset
@@ -104,7 +104,7 @@ def test_the_answers_do_not_depend_on_how_many_are_asked_at_once(
     batch: int, mirror: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(mirror, DATA), confusion_matrix(mirror, DATA).tolist()
-    monkeypatch.setattr(nndl.training.metrics, "BATCH", batch)
+    monkeypatch.setattr(nndl.parallel, "IMAGES", batch)
     score = evaluate(mirror, DATA)
     assert score.cost == pytest.approx(whole[0].cost, rel=1e-14)
     assert score.correct == whole[0].correct

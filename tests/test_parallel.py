@@ -15,7 +15,7 @@ from nndl.costs import log_likelihood
 from nndl.dataset import Dataset
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
-from nndl.parallel import replica, shard_bounds
+from nndl.parallel import infer, replica, shard_bounds
 
 NETWORKS: dict[str, Callable[[], list[Layer]]] = {
     "dense": lambda: [Dense(30, tanh), Dense(20, relu), Dense(3, softmax)],
@@ -111,6 +111,24 @@ def test_threads_must_be_a_whole_number() -> None:
     for threads in (0, -1, 1.5, "2"):
         with pytest.raises(ValueError, match="threads must be a whole number, 1 or more, not"):
             network("dense").sgd(digits(), 1, 40, 0.3, threads=threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_inference_gives_the_same_bits_on_any_number_of_threads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "IMAGES", 7)
+    net, images = network(name), digits().images
+    one, *more = ([a.tobytes() for _, _, a in infer(net, images, n)] for n in (1, 2, 3, 4))
+    assert len(one) == 19
+    assert all(other == one for other in more)
+
+
+def test_inference_in_threads_heeds_what_numpy_was_told_about_overflow() -> None:
+    net = network("dense")
+    net.weights[0][...] = 3e38
+    with np.errstate(over="ignore", invalid="ignore"):  # a warning would be an error
+        list(infer(net, digits().images, 2))
 
 
 # gemm without the GIL.

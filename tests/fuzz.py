@@ -227,8 +227,30 @@ def change_json(rng: random.Random, raw: bytes) -> bytes:
     return text.encode()
 
 
+BULKY = [
+    (b'{"sizes":[2,1],"weights":[[', b"]]}"),
+    (b'{"sizes":[2,1],"cost":"QuadraticCost","biases":[[[1]]],"weights":[[[', b"]]]}"),
+    (b'{"settings":{},"environment":{},"ended":"","best_epoch":null,"epochs":{"a":[', b"]}}"),
+]
+
+
+def bulky(rng: random.Random) -> bytes:
+    """Return as many numbers and lists as the limits of JSON allow, or a few more."""
+    start, end = rng.choice(BULKY)
+    number = rng.choice([b"0.1, ", b"0.25,", b"1e1, ", b"12345,", b"0.1234567890123456, "])
+    unit = rng.choice([b"[0.1],", b"[],", b"{},", b"[[]],"])
+    size = rng.choice([10**6, 10**7, 2**24 - 200, 2**24 + 200])
+    lists = unit * rng.choice([0, 10_000, size // 70, size // 60])
+    body = lists + number * max(0, (size - len(lists)) // len(number))
+    if rng.random() < 0.5:
+        body = body.rstrip(b", ")
+    return start + body + end
+
+
 def json_case(rng: random.Random, raw: bytes) -> bytes:
     """Return a JSON file."""
+    if rng.random() < 0.02:
+        return bulky(rng)
     how = rng.randrange(8)
     if how == 0:
         return noise(rng)

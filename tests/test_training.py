@@ -143,16 +143,25 @@ def test_the_halved_eta_is_what_the_network_trains_with(monkeypatch: pytest.Monk
         assert values(book) == epochs.values[k]
 
 
-def test_history_holds_what_evaluate_finds_for_each_set() -> None:
+@pytest.mark.parametrize("regularized", [False, True])
+def test_history_holds_the_scores_of_each_set_without_regularization_unless_asked(
+    regularized: bool,
+) -> None:
     net, found = fresh(), []
     settings = dataclasses.replace(FAST, lmbda=2.0, lmbda_l1=1.0)
+    penalty = (2.0, 1.0) if regularized else (0.0, 0.0)
 
     def measure(net: Network, state: State) -> None:
-        found.append([evaluate(net, data, 2.0, 1.0) for data in (TRAINING, VALIDATION)])
+        found.append([evaluate(net, data, *penalty) for data in (TRAINING, VALIDATION)])
 
-    sets = {"training": TRAINING}
     history = train(
-        net, TRAINING, settings, validation=VALIDATION, monitor=sets, after_epoch=measure
+        net,
+        TRAINING,
+        settings,
+        validation=VALIDATION,
+        monitor={"training": TRAINING},
+        regularized_cost=regularized,
+        after_epoch=measure,
     )
     for k, name in enumerate(("training", "validation")):
         scores = [epoch[k] for epoch in found]

@@ -622,6 +622,7 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
                 monitor={key: sets[key] for key in e.monitor},
                 rng=training_rng,
                 transform=e.transform,
+                regularized_cost=True,  # as network2 measures it
             )
         epochs = history.epochs
         final = {
@@ -673,6 +674,7 @@ def _as_network3(
         e.settings,
         validation=validation,
         order=None if e.reshuffle else lambda n: fixed,
+        regularized_cost=True,
         after_epoch=after_epoch,
         state=state,
     )

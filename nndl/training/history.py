@@ -17,7 +17,8 @@ class History:
     ----------
     epochs : dict of lists
         An entry for each epoch: "eta", "seconds" (of training only), and for each monitored set
-        "<set>_cost", "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]).
+        "<set>_cost" (without the L2 and L1 terms, unless `train` was asked for them),
+        "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]).
     settings, environment : dict
         The hyper-parameters, and what the run ran on.
     ended : str

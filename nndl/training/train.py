@@ -84,6 +84,7 @@ def train(
     rng: Rng = None,
     order: Callable[[int], NDArray[np.integer]] | None = None,
     transform: Transform | None = None,
+    regularized_cost: bool = False,
     progress: bool = False,
     after_epoch: Callback | None = None,
     checkpoint: Callback | None = None,
@@ -108,6 +109,9 @@ def train(
         Seed of shuffling, dropout and augmentation.
     order, transform, threads
         As for `Network.sgd`.
+    regularized_cost : bool
+        Add the L2 and L1 terms to the measured costs, as the book's network2 does. Without them,
+        the costs of training and validation can be compared, and fall while the network learns.
     progress : bool
         Print a line after every epoch, and a bar while a terminal is watching.
     after_epoch : callable (net, state), optional
@@ -151,6 +155,7 @@ def train(
     history, first, skip = state.history, len(state.history), state.done
     _check_resumes(history, settings, list(sets))
     history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
+    penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
     history.ended = _reason_to_end(state, settings)  # none at the start, nor at most resumes
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
         pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
@@ -180,7 +185,7 @@ def train(
             for _ in epochs:
                 row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
                 pause.epoch_ended()
-                row |= _measure(net, sets, settings)
+                row |= _measure(net, sets, *penalty)
                 _check_finite(row, len(history))
                 history.append(row)
                 if validation is not None:
@@ -226,12 +231,14 @@ def _sets(
     return sets
 
 
-def _measure(net: Network, sets: Mapping[str, Dataset], settings: Settings) -> dict[str, float]:
+def _measure(
+    net: Network, sets: Mapping[str, Dataset], lmbda: float, lmbda_l1: float
+) -> dict[str, float]:
     """Return cost, count and accuracy of each set, as History has them."""
     row: dict[str, float] = {}
     with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for name, data in sets.items():
-            score = measure(net, data, settings.lmbda, settings.lmbda_l1)
+            score = measure(net, data, lmbda, lmbda_l1)
             row[f"{name}_cost"] = score.cost
             row[f"{name}_correct"] = score.correct
             row[f"{name}_accuracy"] = score.accuracy

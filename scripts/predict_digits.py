@@ -1,7 +1,6 @@
 """The same as `nndl predict`, from a clone."""
 
-from nndl.cli.options import exit_with
-from nndl.cli.predict import main
+from nndl.cli.main import start
 
 if __name__ == "__main__":
-    exit_with(main)
+    start("predict")

@@ -1,7 +1,6 @@
 """The same as `nndl reproduce`, from a clone."""
 
-from nndl.cli.options import exit_with
-from nndl.cli.reproduce import main
+from nndl.cli.main import start
 
 if __name__ == "__main__":
-    exit_with(main)
+    start("reproduce")

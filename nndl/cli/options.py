@@ -1,83 +1,135 @@
-"""What the scripts share: numbers on a command line, and the way out."""
+"""What the commands share: the parser, kinds of values, and the names of the commands."""
 
 from __future__ import annotations
 
-import os
-import select
+import argparse
+import math
 import sys
-import warnings
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-__all__ = ["exit_with", "path_of", "percent", "seed", "whole", "whole_or_none"]
+from nndl.cli.errors import USAGE
+from nndl.text import printable
+
+__all__ = [
+    "Kind",
+    "Parser",
+    "choice",
+    "number",
+    "optional",
+    "path_of",
+    "program_name",
+    "text",
+    "whole",
+    "whole_number",
+]
+
+SCRIPTS = {
+    "train": "train_mnist.py",
+    "evaluate": "evaluate_mnist.py",
+    "plot": "plot_curves.py",
+    "predict": "predict_digits.py",
+    "reproduce": "reproduce_book.py",
+}
+
+
+def program_name(command: str = "") -> str:
+    """Return what the user types for a command: ``nndl train``, or ``train_mnist.py``."""
+    typed = Path(sys.argv[0]).name
+    if typed in SCRIPTS.values() and command in SCRIPTS:
+        return SCRIPTS[command]
+    return f"{'python -m nndl' if typed == '__main__.py' else 'nndl'} {command}".rstrip()
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose error messages are printable and of limited length."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message; exit with status 2."""
+        self.exit(USAGE, f"{self.format_usage()}{self.prog}: error: {printable(message, 500)}\n")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The values that an argument can have. Called with a text, it returns the value.
+
+    Parameters
+    ----------
+    expected : str
+        The values in words, for messages.
+    convert : callable
+        Turns a text into a value; raises ValueError if it cannot.
+    allows : callable
+        Whether a value, also one that is not from a text, is of this kind.
+    choices : tuple of str
+        All values, if there are only a few.
+    """
+
+    expected: str
+    convert: Callable[[str], Any]
+    allows: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+    def __call__(self, text: str) -> Any:
+        try:
+            value = self.convert(text)
+        except (ValueError, OverflowError):
+            raise ArgumentTypeError(self.unlike(text)) from None
+        if not self.allows(value):
+            raise ArgumentTypeError(self.unlike(text))
+        return value
+
+    def unlike(self, value: object) -> str:
+        """Return the message for a value of another kind."""
+        return f"expected {self.expected}, not {printable(repr(value), 80)}"
+
+
+def whole_number(low: int, high: int = 2**31 - 1) -> Kind:
+    """Return the kind of whole numbers from low to high."""
+
+    def convert(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or len(text) > 40:
+            raise ValueError
+        return int(text)
+
+    limit = f"of at least {low}" if high == 2**31 - 1 else f"from {low} to {high}"
+    return Kind(f"a whole number {limit}", convert, lambda v: type(v) is int and low <= v <= high)
+
+
+def number(expected: str, fits: Callable[[float], bool]) -> Kind:
+    """Return the kind of finite numbers that meet a condition, which ``expected`` says in words."""
+    return Kind(
+        expected,
+        float,
+        lambda v: type(v) in (int, float) and math.isfinite(v) and fits(v),
+    )
+
+
+def choice(names: Iterable[str]) -> Kind:
+    """Return the kind of a few names."""
+    choices = tuple(names)
+    return Kind(", ".join(choices), str, lambda v: type(v) is str and v in choices, choices)
+
+
+def optional(kind: Kind) -> Kind:
+    """Return the kind of these values, or None, which is written "none"."""
+    return Kind(
+        f"{kind.expected}; or none",
+        lambda text: None if text.lower() == "none" else kind.convert(text),
+        lambda v: v is None or kind.allows(v),
+        kind.choices,
+    )
+
+
+text = Kind("a text that is not empty", str, lambda v: type(v) is str and v != "")
+whole = whole_number(1)
 
 
 def path_of(text: str) -> Path:
-    """Return a path, which an empty text, as of a variable that is not set, is not."""
+    """Return a path; an empty text, as from a shell variable that is not set, is refused."""
     if not text:
         raise ArgumentTypeError("expected a path, not an empty text")
     return Path(text)
-
-
-def whole(text: str) -> int:
-    """Return a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """Return a whole number of at least 0."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"expected a whole number of at least 0, not {text!r}")
-    return int(text)
-
-
-def whole_or_none(text: str) -> int | None:
-    """Return a whole number of at least 1, or None for ``none``."""
-    if text.lower() == "none":
-        return None
-    try:
-        return whole(text)
-    except ArgumentTypeError as error:
-        raise ArgumentTypeError(f"{error}; or none") from None
-
-
-def percent(text: str) -> float:
-    """Return a number from 1 to 100: what is smaller is a fraction by mistake."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 1 <= value <= 100:
-        raise ArgumentTypeError(f"expected a percentage from 1 to 100, like 97.5, not {text!r}")
-    return value
-
-
-def exit_with(main: Callable[[], int], interrupted: str = "interrupted") -> NoReturn:
-    """Run a script's main and exit with its status; show no traceback for what is no error.
-
-    A warning is a line. Ctrl-C is a line and status 130. When who reads the output has stopped, as
-    of ``| head``, what was not read was not wanted: the script ends in silence, with a shell's
-    status of SIGPIPE, 141.
-    """
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    try:
-        status = main()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
-        status = 130
-    except BrokenPipeError:
-        reader = select.poll()
-        reader.register(sys.stdout.fileno(), 0)  # errors are always reported
-        if not reader.poll(0):
-            raise  # another pipe, of a process that died
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        status = 141
-    except OSError as error:  # of standard output, as on a full disk: main sees to its own files
-        print(f"error: {error}", file=sys.stderr)
-        status = 1
-    sys.exit(status)

@@ -1,24 +1,25 @@
-"""Draw the accuracy and cost curves of one or more runs in one picture.
+"""Draw the learning curves of one or more runs in one picture.
 
-python scripts/plot_curves.py results/runs/mnist-100 results/runs/mnist-30 --out curves.svg
+nndl plot results/runs/mnist-100 results/runs/mnist-30 --out curves.svg
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+import os
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from nndl import plots
-from nndl.cli.options import exit_with, path_of
+from nndl.cli.errors import UsageError
+from nndl.cli.options import Parser, path_of, program_name
 from nndl.cli.run_folder import WRITTEN, RunFolder
+from nndl.text import printable
 
 
-def main() -> int:
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with these arguments; return the exit status."""
+    parser = Parser(
+        prog=program_name("plot"),
+        description="Draw the accuracy and cost curves of one or more runs in one picture.",
+    )
     parser.add_argument("runs", type=path_of, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument(
         "--out",
@@ -27,27 +28,25 @@ def main() -> int:
         metavar="FILE",
         help="a .png or .svg file (default: %(default)s)",
     )
-    args = parser.parse_args()
-    try:
-        if args.out.name in WRITTEN and RunFolder(args.out.parent).config_path.exists():
-            raise ValueError(f"{args.out} belongs to the run in that folder: give another --out")
-        runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
-        data = {RunFolder(path).config()["data"].removesuffix(" training") for path in args.runs}
-        fig = Figure(figsize=(10, 4), layout="constrained")
-        plots.plot_learning_curves(fig, runs, ", ".join(sorted(data)))
-        plots.save(fig, args.out)
-    except (OSError, ValueError) as error:
-        print(f"plot_curves.py: error: {error}", file=sys.stderr)
-        return 1
+    args = parser.parse_args(argv)
+    if args.out.name in WRITTEN and RunFolder(args.out.parent).config_path.exists():
+        raise UsageError(f"{args.out} belongs to the run in that folder: give another --out")
+    runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
+    data = {printable(RunFolder(path).recorded().data) for path in args.runs}
+
+    from matplotlib.figure import Figure
+
+    from nndl import plots
+
+    fig = Figure(figsize=(10, 4), layout="constrained")
+    plots.plot_learning_curves(fig, runs, ", ".join(sorted(data)))
+    plots.save(fig, args.out)
     print(f"written to {args.out}")
     return 0
 
 
 def _label(path: Path, paths: list[Path]) -> str:
-    """Return the folder's name, or the whole path where two folders are called the same."""
-    alone = sum(other.resolve().name == path.resolve().name for other in paths) == 1
-    return path.resolve().name if alone else str(path)
-
-
-if __name__ == "__main__":
-    exit_with(main)
+    """Return the folder's name, or the whole path where two folders have the same name."""
+    names = [os.path.basename(os.path.abspath(other)) for other in paths]
+    name = os.path.basename(os.path.abspath(path))
+    return printable(name if names.count(name) == 1 else path)

@@ -1,11 +1,11 @@
 """Reproduce the book: replay the author's runs, run every experiment over seeds, draw, report.
 
-python scripts/reproduce_book.py list
-python scripts/reproduce_book.py replay c3-overfit-1000 --out DIR
-python scripts/reproduce_book.py run c1-net30 c1-net100 --jobs 2
-python scripts/reproduce_book.py run --chapter 3
-python scripts/reproduce_book.py figures
-python scripts/reproduce_book.py report
+nndl reproduce list
+nndl reproduce replay c3-overfit-1000 --out DIR
+nndl reproduce run c1-net30 c1-net100 --jobs 2
+nndl reproduce run --chapter 3
+nndl reproduce figures
+nndl reproduce report
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
-from nndl.cli.options import exit_with, path_of, whole
+from nndl.cli.errors import CommandError, UsageError
+from nndl.cli.options import Parser, path_of, program_name, whole
 from nndl.data import load_mnist
 from nndl.files import make_folder, write_text
 from nndl.reproduction import jobs
@@ -29,23 +29,25 @@ from nndl.reproduction.report import render
 RESULTS = Path("results")  # in the current folder
 
 
-def main() -> int:
-    """Run the command line; return the exit status."""
-    args = parse()
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with these arguments; return the exit status."""
+    args = parse(argv)
     try:
         args.command(args)
-    except BrokenPipeError:  # is an OSError, but for exit_with
-        raise
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"reproduce_book.py: error: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; finished seeds are kept: run the same command again to continue"
+        ) from None
+    except RuntimeError as error:  # of experiments that failed
+        raise CommandError(str(error)) from error
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the flags."""
-    parser = argparse.ArgumentParser(
-        description="Reproduce the results of the book 'Neural Networks and Deep Learning'."
+    parser = Parser(
+        prog=program_name("reproduce"),
+        description="Reproduce the results of the book 'Neural Networks and Deep Learning'.",
     )
     parser.add_argument(
         "--results", type=path_of, default=RESULTS, help="where results lie (%(default)s)"
@@ -82,7 +84,7 @@ def parse() -> argparse.Namespace:
         sub.add_argument(
             "--results", type=path_of, default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def experiment(text: str) -> str:
@@ -125,7 +127,7 @@ def replay_all(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run what has no result yet."""
     if args.names and args.chapter:
-        raise ValueError("give names or --chapter, not both")
+        raise UsageError("give names or --chapter, not both")
     names = args.names or [
         name for name in EXPERIMENTS if not args.chapter or int(name[1]) in args.chapter
     ]
@@ -145,7 +147,3 @@ def report(args: argparse.Namespace) -> None:
     path = args.results / "README.md"
     write_text(path, render(args.results))
     print(f"written to {path}")
-
-
-if __name__ == "__main__":
-    exit_with(main, "interrupted; what is finished is kept, so run the same again")

@@ -1,27 +1,30 @@
-"""A run's folder: what `train_mnist.py` writes, and the other scripts read.
+"""A run's folder: the files that `nndl train` writes and the other commands read.
 
-config.json      every setting of the run, its data and where it ran
+config.json      every setting of the run, its data and its environment
 history.json     the History, epoch by epoch
 network.npz      the trained network
 curves.png       accuracy and cost by epoch
 mistakes.png     the most confident mistakes
-checkpoint.npz   while the run is unfinished: all it needs to go on
+checkpoint.npz   all that is needed to resume the run or to extend it
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from nndl.files import write_text
+from nndl.cli.config import Config
+from nndl.cli.options import program_name
+from nndl.files import read_regular, write_text
 from nndl.network import Network
 from nndl.storage import load, load_history
-from nndl.storage.schema import check
+from nndl.storage.schema import check, loads
 from nndl.training import History
 
-__all__ = ["WRITTEN", "RunFolder", "free_name"]
+__all__ = ["WRITTEN", "Recorded", "RunFolder", "file_name", "free_name"]
 
 WRITTEN = (
     "config.json",
@@ -31,6 +34,20 @@ WRITTEN = (
     "mistakes.png",
     "checkpoint.npz",
 )
+LARGEST_CONFIG = 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What config.json says about a run: its settings, and the name of its training set."""
+
+    config: Config
+    training: str
+
+    @property
+    def data(self) -> str:
+        """The name of the data: "MNIST" where the training set is "MNIST training"."""
+        return self.training.removesuffix(" training")
 
 
 @dataclass(frozen=True)
@@ -40,53 +57,60 @@ class RunFolder:
     Raises
     ------
     ValueError
-        From the readers: the folder holds no run, or a file in it is not what it should be.
+        From the readers: the folder holds no run, or a file in it has the wrong content.
     """
 
     path: Path
 
     @property
     def config_path(self) -> Path:
-        """Where every setting is written."""
+        """The file with every setting."""
         return self.path / "config.json"
 
     @property
     def history_path(self) -> Path:
-        """Where the History is written."""
+        """The file with the History."""
         return self.path / "history.json"
 
     @property
     def network_path(self) -> Path:
-        """Where the trained network is written."""
+        """The file with the trained network."""
         return self.path / "network.npz"
 
     @property
-    def taken(self) -> list[str]:
-        """What is there of the files that a run writes."""
-        return [name for name in WRITTEN if (self.path / name).exists()]
-
-    @property
     def checkpoint_path(self) -> Path:
-        """Where an unfinished run has its checkpoint."""
+        """The file with the checkpoint."""
         return self.path / "checkpoint.npz"
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        """Write the settings of the run as JSON."""
-        write_text(self.config_path, json.dumps(config, indent=1) + "\n")
+    @property
+    def curves_path(self) -> Path:
+        """The picture of the learning curves."""
+        return self.path / "curves.png"
 
-    def config(self) -> dict[str, Any]:
-        """Return the settings of the run."""
+    @property
+    def taken(self) -> list[str]:
+        """The names in the folder that a run would write to."""
+        return [name for name in WRITTEN if (self.path / name).exists()]
+
+    def write_config(self, config: Config, training: str, **about: Any) -> None:
+        """Write the settings of the run, the name of its training set, and more about it."""
+        record = {"settings": config.record(), "data": training, **about}
+        write_text(self.config_path, json.dumps(record, indent=1) + "\n")
+
+    def recorded(self) -> Recorded:
+        """Return what config.json says."""
         self._need(self.config_path)
         try:
-            config = json.loads(self.config_path.read_text(encoding="utf-8"))
-            check(config, dict, "it")
-            check(config.get("data"), str, "data")
-            check(config.get("settings"), dict, "settings")
-        except ValueError as error:  # of the encoding and of the JSON too
+            record = loads(read_regular(self.config_path, LARGEST_CONFIG))
+            check(record, dict, "the content")
+            check(record.get("data"), str, "data")
+            check(record.get("settings"), dict, "settings")
+            return Recorded(Config.from_record(record["settings"]), record["data"])
+        except ValueError as error:  # also of the encoding and of the JSON
             raise ValueError(
-                f"{self.config_path} is not the config.json of a run: {error}; train again"
+                f"{self.config_path} is not a valid config.json of a run: {error}; put the "
+                "original back, or train again"
             ) from None
-        return cast("dict[str, Any]", config)
 
     def history(self) -> History:
         """Return the History of the run."""
@@ -98,24 +122,47 @@ class RunFolder:
         self._need(self.network_path)
         return load(self.network_path)
 
+    def finished(self, config: Config) -> bool:
+        """Return whether the run was trained to its end with these settings."""
+        if not (self.network_path.is_file() and self.history_path.is_file()):
+            return False
+        history = self.history()
+        wanted = vars(config.settings())
+        return (
+            history.ended not in ("", "interrupted")
+            and "diverged" not in history.ended
+            and all(wanted.get(name, value) == value for name, value in history.settings.items())
+        )
+
     def _need(self, path: Path) -> None:
-        if not path.is_file():
-            found = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else None
+        if path.exists():
+            return
+        train = program_name("train")
+        if self.checkpoint_path.exists():
             raise ValueError(
-                f"{self.path} should be the folder of a run with {path.name} in it, but "
-                + (f"holds {found or 'nothing'}" if found is not None else "is no folder")
-                + (
-                    f"; it is unfinished: go on with train_mnist.py --resume {self.path}"
-                    if self.checkpoint_path.exists()
-                    else "; train_mnist.py prints the folder of each run"
-                )
+                f"the run in {self.path} is unfinished and has no {path.name} yet: continue it "
+                f"with {train} --resume {self.path}"
             )
+        found = "is not a folder"
+        if self.path.is_dir():
+            names = sorted(entry.name for entry in self.path.iterdir())
+            found = f"holds {', '.join(names[:9])}" if names else "is empty"
+        raise ValueError(
+            f"{self.path} must be the folder of a run, with a {path.name}, but {found}; {train} "
+            "prints the folder of each run"
+        )
 
 
 def free_name(folder: Path, name: str) -> Path:
-    """Return folder/name, or folder/name-2, -3, ... if a run of that name is there."""
-    path, number = folder / name, 1
+    """Return folder/name, or folder/name-2, -3, ... if that exists; see `file_name`."""
+    name = file_name(name)
+    path, i = folder / name, 1
     while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}"
+        i += 1
+        path = folder / f"{name}-{i}"
     return path
+
+
+def file_name(name: str) -> str:
+    """Return a name as the name of a file: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.-]+", "-", name)[:80]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
 from nndl.data import Dataset, load_mnist
+
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that. The tests of
+# Ctrl-C need the default here and in their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

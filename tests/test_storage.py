@@ -588,7 +588,7 @@ def corrupt(raw: bytes) -> bytes:
             lambda path: archive(
                 path, "description.json", compress_type=0, compress_size=3000, file_size=3000
             ),
-            "cannot be loaded: EOFError",
+            "cannot be loaded",  # for a reason that differs between versions of Python
         ),
         (lambda path: archive(path, file_size=10**11), "bytes claim to unpack to 100,000,0"),
         (lambda path: archive(path, CRC=0), "Bad CRC-32 for file 'layers.0.w.npy'"),

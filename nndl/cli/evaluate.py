@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command with these arguments; return the exit status."""
     args = parse(argv)
     run = RunFolder(args.run)
-    recorded = run.recorded()
+    recorded, net = run.recorded(), run.network()
     sets = dict(
         zip(
             ("training", "validation", "test"),
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
             strict=True,
         )
     )
-    net, chosen = run.network(), sets[args.set]
+    chosen = sets[args.set]
     own = chosen.name == f"{recorded.data} test"
     folder = args.out or (args.run if own else args.run / file_name(chosen.name))
     is_own_folder = own and os.path.realpath(folder) == os.path.realpath(args.run)

@@ -1,0 +1,725 @@
+"""The commands, as users type them, rightly and wrongly."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli import nndl, write_digits
+from PIL import Image
+
+from nndl.cli.errors import CommandError, guarded
+from nndl.cli.main import COMMANDS
+from nndl.cli.run_folder import RunFolder
+from nndl.data import Dataset, synthetic_digits, write_idx
+from nndl.storage import load_history
+
+OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small files in MNIST's format."""
+    return write_digits(tmp_path_factory.mktemp("digits", numbered=False))
+
+
+@pytest.fixture(scope="module")
+def run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of three epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    done = nndl(f"train --data {digits} --hidden 20 --epochs 3 --out {folder}")
+    assert done.status == 0, done.err
+    assert f"written to {folder}" in done.out
+    assert done.out.count("epoch  ") == 3
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every visible file of a folder."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
+
+
+def without_seconds(folder: Path) -> dict[str, list[float]]:
+    epochs = dict(load_history(folder / "history.json").epochs)
+    epochs.pop("seconds")
+    return epochs
+
+
+def same_run(a: Path, b: Path) -> bool:
+    """Return whether two runs ended with the same bits and the same History."""
+    nets = RunFolder(a).network(), RunFolder(b).network()
+    equal = [np.array_equal(p, q) for p, q in zip(*(n.parameters for n in nets), strict=True)]
+    return all(equal) and without_seconds(a) == without_seconds(b)
+
+
+# The command itself.
+
+
+def test_nndl_alone_prints_help_with_every_command() -> None:
+    done = nndl("")
+    assert done.status == 0
+    assert done.out.startswith("usage: nndl [-h] [--version] COMMAND ...")
+    assert all(re.search(rf"^    {name}\b", done.out, re.M) for name in COMMANDS)
+
+
+def test_an_unknown_command_is_one_line_with_the_known_ones() -> None:
+    done = nndl("tarin --epochs 3")
+    assert done.status == 2
+    assert "invalid choice: 'tarin'" in done.last
+    assert "train" in done.last
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command: str) -> None:
+    done = nndl(f"{command} --help")
+    assert done.status == 0
+    assert done.out.startswith(f"usage: nndl {command} ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("/usr/bin/nndl", "nndl evaluate"),
+        ("/somewhere/nndl/__main__.py", "python -m nndl evaluate"),
+        ("scripts/evaluate_mnist.py", "evaluate_mnist.py"),
+    ],
+)
+def test_messages_name_the_command_that_was_typed(typed: str, shown: str, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.npz").touch()
+    (tmp_path / "config.json").write_text('{"settings": {}, "data": "digits training"}')
+    done = nndl(f"evaluate {tmp_path}", typed)
+    train = shown.replace("evaluate", "train")
+    assert done.err.startswith(f"{shown}: error: the run in {tmp_path} is unfinished")
+    assert f"continue it with {train} --resume {tmp_path}" in done.err
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (CommandError("the reason"), 1, "nndl x: error: the reason"),
+        (ValueError("two\nlines"), 1, r"nndl x: error: two\nlines"),
+        (OSError(2, "No such file", "a\x1b[31m"), 1, r"nndl x: error: [Errno 2] No such file: "),
+        (OSError(), 1, "nndl x: error: OSError"),
+        (ValueError("x" * 10**7), 1, "nndl x: error: xxx"),
+        (MemoryError("Unable to allocate"), 1, "nndl x: error: not enough memory (Unable to all"),
+        (KeyError("k"), 70, "nndl x: this is a bug in nndl: KeyError: 'k'; please report it with"),
+        (RecursionError("depth"), 70, "nndl x: this is a bug in nndl: RecursionError: depth"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt("continue"), 130, "continue"),
+    ],
+)
+def test_every_error_is_one_line_and_a_status(
+    error: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> int:
+        raise error
+
+    assert guarded("nndl x", command) == status
+    err = capsys.readouterr().err
+    assert err.startswith(line)
+    assert len(err.splitlines()) == 1
+    assert err.rstrip("\n").isprintable()
+    assert len(err) < 2100
+    assert guarded("nndl x", command, show_traceback=True) == status
+    assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
+
+
+def test_the_flag_traceback_shows_where_an_error_happened(tmp_path: Path) -> None:
+    done = nndl(f"plot --traceback {tmp_path}")
+    assert done.status == 1
+    assert "in _need" in done.err
+    assert done.last.startswith("nndl plot: error: ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        ("--eta 0", 2, "--eta/--lr: expected a number above 0, not '0'"),
+        ("--eta fast", 2, "expected a number above 0, not 'fast'"),
+        ("--eta inf", 2, "expected a number above 0, not 'inf'"),
+        ("--epochs 0", 2, "at least 1"),
+        ("--epochs -3", 2, "at least 1"),
+        (f"--epochs {'9' * 5000}", 2, "at least 1"),
+        ("--hidden 0", 2, "at least 1"),
+        ("--hidden thirty", 2, "at least 1"),
+        ("--hidden 100000000", 1, "not enough memory"),
+        ("--batch-size 0", 2, "at least 1"),
+        ("--train-size 0", 2, "at least 1"),
+        ("--train-size 1300", 2, "only 1,000 training images"),
+        ("--patience soon", 2, "at least 1; or none, not 'soon'"),
+        ("--hidden --dropout 0.5", 2, "is for hidden layers"),
+        ("--out ''", 2, "not an empty text"),
+        ("--dropout 1", 2, "from 0 to below 1"),
+        ("--momentum 1.5", 2, "from 0 to below 1"),
+        ("--lmbda -1", 2, "0 or more"),
+        ("--lmbda nan", 2, "0 or more"),
+        ("--l1 -1", 2, "0 or more"),
+        ("--seed -1", 2, "--seed: expected a whole number from 0 to 340"),
+        ("--seed now", 2, "whole number"),
+        (f"--seed {'7' * 45}", 2, "whole number"),
+        ("--target-accuracy high", 2, "from 1 to 100"),
+        ("--target-accuracy 0.98", 2, "from 1 to 100"),
+        ("--conv 0", 2, "at least 1"),
+        ("--conv 4 4 4", 2, "4 x 4"),
+        ("--halve-after 0", 2, "at least 1"),
+        ("--activation step", 2, "invalid choice"),
+        ("--init ones", 2, "invalid choice"),
+        ("--dtype float16", 2, "invalid choice"),
+        ("--cost cross-entropy --output tanh", 2, "cross-entropy cost"),
+        ("--cost mse", 2, "invalid choice"),
+        ("--expand twice", 2, "invalid choice"),
+        ("--monitor-training half", 2, "invalid choice"),
+        ("--epoch 3 --learning-rate 1", 2, "unrecognized arguments"),
+        ("--data no/such/folder", 1, "no/such/folder is not there"),
+        ("--data ~nosuchuser", 1, "~nosuchuser is not there"),
+        ("--data LOOP", 1, "is not there"),
+        ("--data ''", 2, "not empty"),
+        ("--resume no/such/run", 1, "no/such/run"),
+        ("--resume LOOP", 1, "is not a folder"),
+        ("--resume some/run --out other", 2, "give --resume without --out"),
+        ("stray", 2, "unrecognized arguments: stray"),
+        ("'two\nlines \x1b[31m'", 2, r"unrecognized arguments: two\nlines \x1b[31m"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_writes_nothing(
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: str,
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "LOOP").symlink_to("LOOP")
+    data = "" if "--data" in flags else f"--data {digits}"
+    done = nndl(f"train {data} {flags}")
+    assert done.status == status
+    assert message in done.last
+    assert "Traceback" not in done.err
+    assert len([line for line in done.err.splitlines() if "error:" in line]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["LOOP"]
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("evaluate", 2, "required: RUN"),
+        ("plot", 2, "required: RUN"),
+        ("reproduce", 2, "required: COMMAND"),
+        ("reproduce run c9-magic", 2, "no experiment is called 'c9-magic': see list"),
+        ("reproduce run --chapter 2", 2, "invalid choice"),
+        ("reproduce run --jobs 0", 2, "at least 1"),
+        ("reproduce replay c9-magic", 2, "invalid choice"),
+        ("reproduce run c3-hp-a --chapter 3", 2, "names or --chapter, not both"),
+    ],
+)
+def test_wrong_arguments_of_the_other_commands_are_one_line(
+    line: str, status: int, message: str
+) -> None:
+    done = nndl(line)
+    assert done.status == status
+    assert message in done.last
+    assert "Traceback" not in done.err
+
+
+def test_a_file_cannot_be_a_folder_to_write_into(run: Path, digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for line in (
+        f"train --data {digits} --epochs 1 --quiet --out {tmp_path / 'file'}",
+        f"evaluate {run} --out {tmp_path / 'file' / 'folder'}",
+        f"reproduce replay c3-reg-1000 --out {tmp_path / 'file'}",
+    ):
+        done = nndl(line)
+        assert done.status == 1
+        assert len(done.err.splitlines()) == 1
+        assert f"{tmp_path / 'file'}" in done.err
+        assert "must be a folder" in done.err
+
+
+def test_a_file_that_is_not_a_history_is_named(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    for text in ("null", '["a"]', '{"epochs": {"validation_accuracy": 5}}', '{"a": 1}', "{"):
+        (copied / "history.json").write_text(text)
+        done = nndl(f"plot {copied} --out {tmp_path / 'x.png'}")
+        assert done.status == 1
+        assert len(done.err.splitlines()) == 1
+        assert "history.json is not a History" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "nested too deeply"),
+        ("\xff", "can't decode"),
+        ("[1]", "the content must be an object"),
+        ('{"settings": {}, "data": 7}', "data must be a text"),
+        ('{"settings": [1], "data": "x"}', "settings must be an object"),
+        ('{"settings": {"etta": 3}, "data": "x"}', "no setting called etta"),
+        ('{"settings": {"eta": 0}, "data": "x"}', "eta: expected a number above 0, not 0"),
+        ('{"settings": {"eta": "3"}, "data": "x"}', "eta: expected a number above 0, not '3'"),
+        ('{"settings": {"eta": 1e999}, "data": "x"}', "number"),
+        ('{"settings": {"eta": true}, "data": "x"}', "eta: expected a number above 0, not True"),
+        ('{"settings": {"hidden": 5}, "data": "x"}', "hidden: expected a list, not 5"),
+        ('{"settings": {"conv": null}, "data": "x"}', "conv: expected a list, not None"),
+        ('{"settings": {"hidden": [5.5]}, "data": "x"}', "hidden: expected a whole number"),
+        ('{"settings": {"expand": 1}, "data": "x"}', "expand: expected none, fivefold, "),
+        ('{"settings": {"cost": "mse"}, "data": "x"}', "cost: expected quadratic, "),
+        ('{"settings": {"data": ""}, "data": "x"}', "data: expected a text that is not empty"),
+        ('{"settings": {"data": "\\u0000"}, "data": "x"}', r"\x00 is not there"),
+        ('{"settings": {"data": "\\ud800"}, "data": "x"}', r"\ud800 is not there"),
+        (f'{{"settings": {{"seed": {"7" * 45}}}, "data": "x"}}', "number"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate {}", "train --resume {}"])
+def test_a_changed_config_is_one_line(
+    run: Path, tmp_path: Path, command: str, text: str, message: str
+) -> None:
+    shutil.copy(run / "network.npz", tmp_path)
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    done = nndl(command.format(tmp_path))
+    assert done.status == 1
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "network.npz"}
+
+
+def test_pictures_are_png_or_svg_in_a_folder_that_exists(run: Path, tmp_path: Path) -> None:
+    for out, message in (("x.gif", "saved as .png or .svg"), ("no/x.png", "cannot write")):
+        done = nndl(f"plot {run} --out {tmp_path / out}")
+        assert done.status == 1
+        assert len(done.err.splitlines()) == 1
+        assert message in done.err
+
+
+@pytest.mark.parametrize("line", ["evaluate {}", "plot {}", "predict {} digit.png"])
+def test_an_unfinished_run_gets_the_advice_to_continue_it(tmp_path: Path, line: str) -> None:
+    (tmp_path / "checkpoint.npz").touch()
+    (tmp_path / "config.json").write_text('{"settings": {}, "data": "digits training"}')
+    done = nndl(line.format(tmp_path))
+    assert done.status == 1
+    assert f"continue it with nndl train --resume {tmp_path}" in done.err
+
+
+@pytest.mark.parametrize("line", ["evaluate {}", "plot {}", "predict {} digit.png"])
+def test_a_folder_without_a_run_is_named(tmp_path: Path, line: str) -> None:
+    done = nndl(line.format(tmp_path))
+    assert done.status == 1
+    assert len(done.err.splitlines()) == 1
+    assert str(tmp_path) in done.err
+
+
+# Training.
+
+
+def test_a_run_writes_its_files(run: Path) -> None:
+    found = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert found == {
+        "config.json",
+        "history.json",
+        "network.npz",
+        "curves.png",
+        "mistakes.png",
+        "checkpoint.npz",
+    }
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["hidden"] == [20]
+    assert config["environment"]["numpy"] == np.__version__
+    assert len(RunFolder(run).history()) == 3
+    assert RunFolder(run).network().n_parameters == 784 * 20 + 20 + 210
+
+
+@pytest.mark.parametrize(("seed", "same"), [(0, True), (1, False)])
+def test_the_same_seed_gives_the_same_run(
+    run: Path, digits: Path, tmp_path: Path, seed: int, same: bool
+) -> None:
+    done = nndl(
+        f"train --data {digits} --hidden 20 --epochs 3 --seed {seed} --quiet "
+        f"--out {tmp_path / 'run'}"
+    )
+    assert done.status == 0
+    assert same_run(run, tmp_path / "run") is same
+
+
+def test_the_curves_compare_training_and_validation_without_regularization(
+    digits: Path, tmp_path: Path
+) -> None:
+    line = f"train --data {digits} --hidden 5 --epochs 2 --lmbda 100 --quiet --out {tmp_path}"
+    assert nndl(f"{line}/plain").status == 0
+    assert nndl(f"{line}/book --regularized-cost --monitor-training none").status == 0
+    plain, book = (RunFolder(tmp_path / name).history() for name in ("plain", "book"))
+    assert plain["validation_accuracy"] == book["validation_accuracy"]
+    assert "training_cost" in plain
+    assert "training_cost" not in book
+    assert all(
+        a > b for a, b in zip(book["validation_cost"], plain["validation_cost"], strict=True)
+    )
+
+
+@pytest.mark.parametrize(("flag", "images"), [("", 600), ("--monitor-training", 1000)])
+def test_a_sample_of_the_training_set_is_measured_or_all_of_it(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, images: int
+) -> None:
+    monkeypatch.setattr("nndl.cli.train.SAMPLE", 600)
+    done = nndl(f"train --data {digits} --hidden 5 --epochs 1 {flag} --out {tmp_path / 'run'}")
+    assert done.status == 0, done.err
+    history = RunFolder(tmp_path / "run").history()
+    assert history["training_correct"][0] == pytest.approx(
+        history["training_accuracy"][0] * images, abs=1e-6
+    )
+
+
+def test_other_data_sets_bring_their_own_classes_and_sizes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 60), ("test", 20)):
+        pixels = rng.integers(0, 256, (n, 6, 5), np.uint8)
+        write_idx(tmp_path / f"emnist-letters-{part}-images-idx3-ubyte.gz", pixels)
+        letters = (np.arange(n) % 26 + 1).astype(np.uint8)
+        write_idx(tmp_path / f"emnist-letters-{part}-labels-idx1-ubyte.gz", letters)
+    folder = tmp_path / "run"
+    done = nndl(f"train --data-dir {tmp_path} --hidden 7 --epochs 1 --out {folder}")
+    assert done.status == 0, done.err
+    assert "Network(30 - Dense(7, sigmoid) - Dense(27, sigmoid)" in done.out
+    assert "50 images to train, 10 to validate, 20 to test" in done.out
+    assert not (folder / "mistakes.png").exists()  # the images are not square
+    done = nndl(f"evaluate {folder}")
+    assert done.status == 0, done.err
+    assert f"drawn in {folder}: confusion.png\n" in done.out
+
+
+def test_the_fivefold_set_is_the_training_set(digits: Path, tmp_path: Path) -> None:
+    done = nndl(
+        f"train --data {digits} --hidden 5 --epochs 1 --expand fivefold --out {tmp_path / 'run'}"
+    )
+    assert done.status == 0, done.err
+    assert "5,000 images to train, 200 to validate" in done.out
+
+
+def test_labels_that_only_the_test_set_has_get_a_neuron(tmp_path: Path) -> None:
+    for part, n, classes in (("train", 40, 9), ("t10k", 12, 12)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, 6, 6), np.uint8))
+        labels = np.arange(n, dtype=np.uint8) % classes
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    done = nndl(f"train --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
+    assert done.status == 0, done.err
+    assert RunFolder(tmp_path / "run").network().n_out == 12
+
+
+def test_the_book_s_names_and_the_usual_names_are_one_flag(digits: Path) -> None:
+    book = nndl(f"train --data {digits} --eta 3 --lmbda 1 --mini-batch-size 20 --mu 0.5 --dry-run")
+    usual = nndl(
+        f"train --data-dir {digits} --lr 3 --l2 1 --batch-size 20 --momentum 0.5 --dry-run"
+    )
+    assert book.status == 0
+    assert book.out == usual.out
+
+
+def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:
+    line = f"train --data {digits} --hidden 5 --epochs 1 --out {tmp_path / 'run'}"
+    done = nndl(f"{line} --target-accuracy 100")
+    assert done.status == 1
+    assert "the target of 100 % was missed" in done.err
+    again = nndl(f"train --resume {tmp_path / 'run'}")  # finished
+    assert again.status == 1
+    assert "the target of 100 % was missed" in again.err
+    assert nndl(f"train --resume {tmp_path / 'run'} --target-accuracy 1").status == 0
+
+
+def test_diverging_training_keeps_the_last_finite_state(digits: Path, tmp_path: Path) -> None:
+    done = nndl(
+        f"train --data {digits} --activation relu --output identity --cost quadratic "
+        f"--eta 100 --out {tmp_path}"
+    )
+    assert done.status == 1
+    assert "try a smaller eta than 100" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert all(np.isfinite(p).all() for p in RunFolder(tmp_path).network().parameters)
+    assert "diverged" in RunFolder(tmp_path).history().ended
+
+
+def test_without_mnist_the_warning_cannot_be_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nndl.data.load.SYNTHETIC_SIZES", (40, 10, 10))
+    for name, value in (OFFLINE | {"NNDL_DATA_DIR": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    done = nndl("train --dry-run")
+    assert done.status == 0
+    assert "SYNTHETIC DIGITS" in done.err
+    assert "data: synthetic digits" in done.out
+    asked = nndl("train --data mnist --dry-run")
+    assert asked.status == 1
+    assert len(asked.err.splitlines()) == 1
+
+
+def test_the_real_mnist_is_learned(mnist: tuple[Dataset, Dataset, Dataset], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = nndl(f"train --data mnist --hidden 30 --epochs 3 --out {folder} --target-accuracy 93")
+    assert done.status == 0, done.err
+    assert "MNIST test accuracy" in done.out
+    assert RunFolder(folder).recorded().training == "MNIST training"
+
+
+# What must not be overwritten.
+
+
+def test_a_run_is_never_overwritten(run: Path, digits: Path) -> None:
+    before = contents(run)
+    done = nndl(f"train --data {digits} --epochs 1 --out {run}")
+    assert done.status == 1
+    assert "holds a run already" in done.err
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["network.npz", "checkpoint.npz", "curves.png", "history.json"])
+def test_files_of_the_same_names_are_not_overwritten(
+    digits: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    done = nndl(f"train --data {digits} --epochs 1 --out {tmp_path}")
+    assert done.status == 1
+    assert f"files of the same names ({name})" in done.err
+    assert (tmp_path / name).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} <= {name, ".lock"}
+
+
+def test_pictures_of_other_data_do_not_replace_those_of_the_test_set(
+    run: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    before = contents(copied)
+    done = nndl(f"evaluate {copied} --set validation")
+    assert done.status == 0, done.err
+    [folder] = [path for path in copied.iterdir() if path.is_dir()]
+    assert f"drawn in {folder}: " in done.out
+    assert "validation" in folder.name
+    assert len(list(folder.iterdir())) == 3
+    assert contents(copied) == before
+
+
+def test_pictures_of_one_run_do_not_replace_those_of_another(run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    before = contents(other)
+    for line in (f"{run} --out {other}", f"{other} --set training --out {other}"):
+        done = nndl(f"evaluate {line}")
+        assert done.status == 2
+        assert f"{other} has the pictures of a run: give another --out" in done.err
+    assert contents(other) == before
+
+
+def test_pictures_do_not_replace_what_is_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    picture = folder / "answers.png"
+    shutil.copy(folder / "mistakes.png", picture)
+    before = contents(folder)
+    done = nndl(f"predict {folder} {picture}")
+    assert done.status == 2
+    assert "is a picture to read: give another --out" in done.err
+    monkeypatch.chdir(folder)
+    done = nndl("plot .")
+    assert done.status == 2
+    assert "curves.png belongs to the run in that folder" in done.err
+    assert contents(folder) == before
+
+
+# Resuming and extending.
+
+
+def test_a_finished_run_has_nothing_to_do(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    before = contents(copied)
+    for flags in ("", "--epochs 3", "--hidden 20"):
+        done = nndl(f"train --resume {copied} {flags}")
+        assert done.status == 0, done.err
+        assert "is finished (all epochs done): there is nothing to do" in done.out
+    assert contents(copied) == before
+
+
+def test_a_finished_run_that_is_extended_equals_a_longer_run(
+    run: Path, digits: Path, tmp_path: Path
+) -> None:
+    extended, longer = shutil.copytree(run, tmp_path / "extended"), tmp_path / "longer"
+    line = f"train --data {digits} --hidden 20 --quiet"
+    assert nndl(f"{line} --epochs 5 --out {longer}").status == 0
+    done = nndl(f"train --resume {extended} --epochs 5")
+    assert done.status == 0, done.err
+    assert done.out.count("epoch  ") == 2
+    assert same_run(extended, longer)
+    assert RunFolder(extended).recorded() == RunFolder(longer).recorded()
+    assert "nothing to do" in nndl(f"train --resume {extended}").out
+
+
+def test_a_run_that_patience_ended_is_extended_by_more_patience(
+    digits: Path, tmp_path: Path
+) -> None:
+    line = f"train --data {digits} --hidden 5 --eta 20 --lmbda 0 --halve-after none --epochs 9"
+    done = nndl(f"{line} --patience 1 --out {tmp_path / 'a'}")
+    assert done.status == 0, done.err
+    assert len(RunFolder(tmp_path / "a").history()) < 9
+    done = nndl(f"train --resume {tmp_path / 'a'} --epochs 10")
+    assert "no epoch was added: no improvement in 1 epochs" in done.out
+    done = nndl(f"train --resume {tmp_path / 'a'} --epochs 9 --patience 3")
+    assert done.status == 0, done.err
+    assert nndl(f"{line} --patience 3 --out {tmp_path / 'b'}").status == 0
+    assert same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_run_cannot_be_cut_below_the_epochs_it_has(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    before = contents(copied)
+    done = nndl(f"train --resume {copied} --epochs 2")
+    assert done.status == 2
+    assert "--epochs 2: the run in" in done.err
+    assert "has trained 3 epochs already" in done.err
+    assert contents(copied) == before
+
+
+def test_resuming_with_other_settings_says_which(run: Path) -> None:
+    before = contents(run)
+    done = nndl(f"train --resume {run} --eta 0.25 --hidden 20")
+    assert done.status == 2
+    assert "eta is 0.5, not 0.25" in done.err
+    assert "hidden" not in done.last
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": "MNIST training"}, "began with MNIST training, but the data here is digits"),
+        ({"settings": {"eta": 0.25}}, "was changed: the run began with eta 0.5;"),
+        ({"settings": {"hidden": [6], "seed": 3}}, "began with hidden [20], seed 0;"),
+        ({"settings": {"expand": "fivefold"}}, "began with expand 'none';"),
+        ({"settings": {"cost": "quadratic"}}, "began with cost 'cross-entropy';"),
+        ({"settings": {"train_size": 500}}, "began with train_size None;"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_data_or_settings(
+    run: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    change = dict(change)
+    if "settings" in change:
+        change["settings"] = config["settings"] | change["settings"]
+    (folder / "config.json").write_text(json.dumps(config | change))
+    before = contents(folder)
+    done = nndl(f"train --resume {folder} --epochs 4")
+    assert done.status == 1
+    assert message in done.last
+    assert contents(folder) == before
+
+
+def test_a_run_is_resumed_and_evaluated_from_everywhere_and_its_data_may_move(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = shutil.copytree(digits, tmp_path / "here" / "digits")
+    folder, there = tmp_path / "run", tmp_path / "there"
+    monkeypatch.chdir(moved.parent)
+    line = f"train --data digits --hidden 5 --epochs 2 --out {folder} --quiet"
+    assert nndl(line).status == 0
+    monkeypatch.chdir(tmp_path)
+    assert nndl(f"evaluate {folder}").status == 0
+    moved.parent.rename(there)
+    lost = nndl(f"train --resume {folder}")
+    assert lost.status == 1
+    assert f"{moved} is not there" in lost.err
+    done = nndl(f"train --resume {folder} --data there/digits")
+    assert (done.status, done.err) == (0, "")
+
+
+# Data that does not fit.
+
+
+def test_damaged_data_is_named(digits: Path, tmp_path: Path) -> None:
+    shutil.copytree(digits, tmp_path / "data")
+    path = tmp_path / "data" / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = nndl(f"train --data {path.parent} --dry-run")
+    assert done.status == 1
+    assert "train-images-idx3-ubyte.gz is not a whole IDX file" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flag", ["--expand fivefold", "--expand shift", "--conv 4"])
+def test_images_that_are_not_square_are_refused_before_anything_is_written(
+    tmp_path: Path, flag: str
+) -> None:
+    write_digits(tmp_path, (4, 6), 40)
+    done = nndl(f"train --data {tmp_path} {flag} --out {tmp_path / 'run'}")
+    assert done.status == 2
+    assert "needs square images, not rows of 24 pixels" in done.last
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_too_few_images_says_how_many_it_needs(tmp_path: Path) -> None:
+    write_digits(tmp_path, (6, 6), 5)
+    done = nndl(f"train --data {tmp_path} --dry-run")
+    assert done.status == 1
+    assert "should have 6 training images or more" in done.err
+
+
+def test_sets_that_do_not_fit_together_are_refused_before_training(tmp_path: Path) -> None:
+    write_digits(tmp_path, (6, 6), 40)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", np.zeros((10, 6, 5), np.uint8))
+    done = nndl(f"train --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
+    assert done.status == 2
+    assert "epoch" not in done.out
+    assert "the network takes 36 pixels" in done.last
+    assert not (tmp_path / "run").exists()
+
+
+# Evaluating, plotting, predicting.
+
+
+def test_evaluate_prints_a_line_for_each_digit_and_draws(run: Path, tmp_path: Path) -> None:
+    done = nndl(f"evaluate {run} --out {tmp_path}")
+    assert done.status == 0, done.err
+    lines = done.out.splitlines()
+    assert len([line for line in lines if line[:1].isdigit()]) == 10
+    assert any(line.startswith("all") and "%" in line for line in lines)
+    assert {p.name for p in tmp_path.iterdir()} == {"confusion.png", "mistakes.png", "weights.png"}
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
+def test_curves_of_two_runs_are_drawn(run: Path, tmp_path: Path, name: str) -> None:
+    done = nndl(f"plot {run} {run} --out {tmp_path / name}")
+    assert done.status == 0, done.err
+    assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_photographs_are_read_and_drawn(run: Path, tmp_path: Path) -> None:
+    digits = synthetic_digits(2, 5)
+    for i, image in enumerate(digits.images.reshape(-1, 28, 28)):
+        picture = np.pad(1 - np.kron(image, np.ones((5, 5))), 40, constant_values=1)
+        Image.fromarray((200 * picture).astype(np.uint8)).save(tmp_path / f"{i}.jpg")
+    (tmp_path / "letter.txt").write_text("no picture")
+    out = tmp_path / "seen.svg"
+    given = " ".join(str(tmp_path / name) for name in ("0.jpg", "letter.txt", "1.jpg"))
+    for network in (run, run / "network.npz"):
+        done = nndl(f"predict {network} {given} --out {out}")
+        assert done.status == 1  # of the letter, but the others are read
+        assert len(done.err.splitlines()) == 1
+        assert "letter.txt should be a picture" in done.err
+        answers = done.out.splitlines()
+        assert [line.split(": ")[0] for line in answers[:2]] == given.split()[::2]
+        assert all(re.search(r": \d  \(output -?\d\.\d\d; next \d, ", a) for a in answers[:2])
+        assert out.stat().st_size > 5000
+        out.unlink()
+
+
+def test_predict_needs_a_run_and_a_picture() -> None:
+    for line, missing in (("predict", "RUN"), ("predict some/run", "PICTURE")):
+        done = nndl(line)
+        assert done.status == 2
+        assert f"required: {missing}" in done.last

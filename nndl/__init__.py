@@ -1,15 +1,26 @@
-"""The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy."""
+"""The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy.
 
-from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
-from nndl.conv import Conv, MaxPool
-from nndl.costs import cross_entropy, log_likelihood, quadratic
-from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
-from nndl.gradient_check import gradient_check
-from nndl.layers import Dense, Dropout
-from nndl.network import Network
-from nndl.training import History, Settings, train
-from nndl.training.metrics import accuracy, confusion_matrix, evaluate
-from nndl.validation import DivergedError
+The public names are imported when they are first used: importing NumPy and SciPy takes half a
+second, in which the command line must already handle Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
+    from nndl.conv import Conv, MaxPool
+    from nndl.costs import cross_entropy, log_likelihood, quadratic
+    from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
+    from nndl.differences import gradient_check
+    from nndl.layers import Dense, Dropout
+    from nndl.network import Network
+    from nndl.training import History, Settings
+    from nndl.training.metrics import accuracy, confusion_matrix, evaluate
+    from nndl.training.train import train
+    from nndl.validation import DivergedError
 
 __version__ = "0.1.0"
 
@@ -42,3 +53,32 @@ __all__ = [
     "tanh",
     "train",
 ]
+
+_MODULES = {
+    "nndl.activations": "identity relu scaled_tanh sigmoid softmax tanh",
+    "nndl.conv": "Conv MaxPool",
+    "nndl.costs": "cross_entropy log_likelihood quadratic",
+    "nndl.data": "Dataset load_data load_folder load_mnist synthetic_digits",
+    "nndl.differences": "gradient_check",
+    "nndl.layers": "Dense Dropout",
+    "nndl.network": "Network",
+    "nndl.training": "History Settings",
+    "nndl.training.metrics": "accuracy confusion_matrix evaluate",
+    "nndl.training.train": "train",
+    "nndl.validation": "DivergedError",
+}
+
+if not TYPE_CHECKING:  # a type checker reads the imports above
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _MODULES.items():
+            if name in names.split():
+                globals()[name] = getattr(import_module(module), name)
+                return globals()[name]
+        try:
+            return import_module(f"nndl.{name}")  # nndl.data without another import
+        except ModuleNotFoundError:
+            raise AttributeError(f"module 'nndl' has no attribute {name!r}") from None
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

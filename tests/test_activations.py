@@ -11,7 +11,7 @@ import pytest
 from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation, softmax, tanh
 from nndl.costs import quadratic
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.network import Network
 
 ALL = list(ACTIVATIONS.values())

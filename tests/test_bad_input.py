@@ -18,7 +18,7 @@ from nndl.conv import MaxPool
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
 from nndl.dataset import check_dtype
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.initializers import he
 from nndl.layers import Dense, Dropout
 from nndl.network import Network

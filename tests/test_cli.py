@@ -95,7 +95,7 @@ def test_messages_name_the_command_that_was_typed(typed: str, shown: str, tmp_pa
     done = nndl(f"evaluate {tmp_path}", typed)
     train = shown.replace("evaluate", "train")
     assert done.err.startswith(f"{shown}: error: the run in {tmp_path} is unfinished")
-    assert f"continue it with {train} --resume {tmp_path}" in done.err
+    assert f"resume it with {train} --resume {tmp_path}" in done.err
 
 
 # Errors.
@@ -306,7 +306,7 @@ def test_an_unfinished_run_gets_the_advice_to_continue_it(tmp_path: Path, line: 
     (tmp_path / "config.json").write_text('{"settings": {}, "data": "digits training"}')
     done = nndl(line.format(tmp_path))
     assert done.status == 1
-    assert f"continue it with nndl train --resume {tmp_path}" in done.err
+    assert f"resume it with nndl train --resume {tmp_path}" in done.err
 
 
 @pytest.mark.parametrize("line", ["evaluate {}", "plot {}", "predict {} digit.png"])

@@ -20,7 +20,7 @@ from nndl.activations import ACTIVATIONS, Activation, identity, relu, softmax, t
 from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.initializers import Initializer
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network

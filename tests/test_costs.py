@@ -12,7 +12,7 @@ import pytest
 from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation, sigmoid, softmax
 from nndl.costs import COSTS, Cost, cross_entropy, log_likelihood, quadratic
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.network import Network
 
 PAIRS = [(c, f) for c in COSTS.values() for f in c.accepts or ACTIVATIONS.values()]

@@ -11,7 +11,7 @@ import pytest
 from nndl.activations import Activation, relu, sigmoid, softmax, tanh
 from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.initializers import INITIALIZERS, Initializer, lecun
 from nndl.layers import Dense, Dropout
 from nndl.network import Network

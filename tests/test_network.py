@@ -14,7 +14,7 @@ from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation, identity, sigmoid, softmax, tanh
 from nndl.costs import COSTS, Cost, log_likelihood, quadratic
 from nndl.data import Dataset
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.initializers import default, lecun
 from nndl.layers import Dense, Layer
 from nndl.network import Network

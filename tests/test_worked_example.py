@@ -9,7 +9,7 @@ import pytest
 
 from nndl._typing import Array
 from nndl.costs import quadratic
-from nndl.gradient_check import gradient_check
+from nndl.differences import gradient_check
 from nndl.initializers import zeros
 from nndl.layers import Dense
 from nndl.network import Network

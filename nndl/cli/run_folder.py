@@ -140,7 +140,7 @@ class RunFolder:
         train = program_name("train")
         if self.checkpoint_path.exists():
             raise ValueError(
-                f"the run in {self.path} is unfinished and has no {path.name} yet: continue it "
+                f"the run in {self.path} is unfinished and has no {path.name} yet: resume it "
                 f"with {train} --resume {self.path}"
             )
         found = "is not a folder"

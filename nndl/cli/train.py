@@ -49,6 +49,7 @@ from nndl.training.metrics import accuracy, evaluate, mistakes, wilson_interval
 from nndl.validation import check_dataset
 
 RUNS = Path("results", "runs")  # in the current folder
+Sets = tuple[Dataset, Dataset, Dataset]
 NAMES = ("auto", "mnist", "synthetic")
 TRANSFORMS: dict[str, Transform] = {
     "shift": RandomShift(),
@@ -86,25 +87,26 @@ def main(argv: list[str] | None = None) -> int:
     parts = [name, *["conv"] * bool(config.conv), *config.conv, *config.hidden]
     folder = existing or RunFolder(args.out or free_name(RUNS, "-".join(map(str, parts)).lower()))
     make_folder(folder.path)
-    with folder_lock(folder.path):
-        if not existing and folder.taken:
-            raise CommandError(
-                f"{folder.path} holds a run already, or files of the same names "
-                f"({', '.join(folder.taken)}): choose another --out, or continue the run with "
-                f"--resume {folder.path}"
-            )
-        finished = existing and existing.finished(config)
-        if finished:
-            net, history = folder.network(), folder.history()
-            print(f"the run in {folder.path} is finished ({history.ended}): there is nothing to do")
-        else:
-            state = State.start(config.settings(), _generators(config)[1])
+    try:
+        with folder_lock(folder.path):
             if existing:
-                net, state = load_state(existing, config)
-            folder.write_config(config, data[0].name, network=repr(net), environment=environment())
-            history = run(folder, config, net, state, (training, *data[1:]), quiet=args.quiet)
-        if not finished or not folder.curves_path.exists():
-            draw(folder, net, history, data[2])
+                resume(folder, config, (training, *data[1:]), quiet=args.quiet)
+            elif folder.taken:
+                raise CommandError(
+                    f"{folder.path} holds a run already, or files of the same names "
+                    f"({', '.join(folder.taken)}): choose another --out, or resume the run with "
+                    f"--resume {folder.path}"
+                )
+            else:
+                state = State.start(config.settings(), _generators(config)[1])
+                run(folder, config, net, state, (training, *data[1:]), quiet=args.quiet)
+            net = folder.network()
+    except KeyboardInterrupt:
+        if not folder.checkpoint_path.exists():
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted; resume it with {program_name('train')} --resume {folder.path}"
+        ) from None
     status = conclude(net, data[2], config.target_accuracy)
     print(f"written to {folder.path}")
     return status
@@ -129,8 +131,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--resume",
         type=path_of,
         metavar="RUN",
-        help="continue a run after its last whole epoch; with a larger --epochs, also a finished "
-        "run",
+        help="resume a run where it stopped; with a larger --epochs, also a finished run",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="show network, data and settings, and stop"
@@ -213,47 +214,47 @@ def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
     return config
 
 
-def load_state(folder: RunFolder, config: Config) -> tuple[Network, State]:
-    """Return the network and the state of training at the end of the last whole epoch."""
+def resume(folder: RunFolder, config: Config, data: Sets, *, quiet: bool) -> None:
+    """Continue a run to its end, if it is not there already."""
+    if folder.finished(config):
+        print(
+            f"the run in {folder.path} is finished ({folder.history().ended}): there is nothing "
+            "to do"
+        )
+        if not folder.curves_path.exists():  # the process ended before they were drawn
+            draw(folder, folder.network(), folder.history(), data[2])
+        return
     if not folder.checkpoint_path.exists():
         raise CommandError(
-            f"{folder.path} has no checkpoint.npz, without which a run cannot be continued "
+            f"{folder.path} has no checkpoint.npz, without which a run cannot be resumed "
             "(version 0.1.0 removed it at the end of a run): start another run"
         )
     net, state, _ = load_checkpoint(folder.checkpoint_path)
-    if config.epochs < len(state.history):
+    epochs = len(state.history)
+    if config.epochs < epochs:
         raise UsageError(
-            f"--epochs {config.epochs}: the run in {folder.path} has trained "
-            f"{len(state.history)} epochs already: give more"
+            f"--epochs {config.epochs}: the run in {folder.path} has trained {epochs} epochs "
+            "already: give more"
         )
-    return net, state
+    history = run(folder, config, net, state, data, quiet=quiet)
+    if len(history) == epochs:
+        print(f"no epoch was added: {history.ended}")
 
 
 # Training.
 
 
 def run(
-    folder: RunFolder,
-    config: Config,
-    net: Network,
-    state: State,
-    data: tuple[Dataset, Dataset, Dataset],
-    *,
-    quiet: bool,
+    folder: RunFolder, config: Config, net: Network, state: State, data: Sets, *, quiet: bool
 ) -> History:
-    """Train the network, and save all but the pictures.
-
-    Raises
-    ------
-    KeyboardInterrupt, DivergedError
-        After saving, with a message that says how to continue.
-    """
+    """Train the network, and write the files of the run."""
     training, validation, test = data
-    settings, history, before = config.settings(), state.history, len(state.history)
+    settings, history = config.settings(), state.history
 
     def checkpoint(net: Network, state: State) -> None:
         save_checkpoint(folder.checkpoint_path, net, state, settings, config=config.record())
 
+    folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
         checkpoint(net, state)  # to resume from, if the first epoch is interrupted
     monitor = {} if config.monitor_training == "none" else {"training": training}
@@ -274,18 +275,13 @@ def run(
             after_epoch=checkpoint,
             state=state,
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; resume it with {program_name('train')} --resume {folder.path}"
-        ) from None
     except DivergedError as error:
         raise CommandError(f"{error}; the last finite state is in {folder.path}") from error
     finally:
         about = {"data": training.name, "preprocessing": "raw/256"}
         save(net, folder.network_path, **about, validation_accuracy=accuracy(net, validation))
         save_history(history, folder.history_path)
-    if before and len(history) == before:
-        print(f"no epoch was added: {history.ended}")
+    draw(folder, net, history, test)
     return history
 
 

@@ -184,6 +184,12 @@ def test_history_survives_a_file(tmp_path: Path) -> None:
     assert repr(history).startswith(f"History({len(history)} epochs, last {{'validation_accuracy'")
 
 
+def test_progress_needs_no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert len(train(fresh(), TRAINING, FAST, rng=2, progress=True)) == 4
+
+
 def test_monitoring_does_not_change_the_weights(capsys: pytest.CaptureFixture[str]) -> None:
     silent, watched = fresh(dropout=0.5), fresh(dropout=0.5)
     train(silent, TRAINING, FAST, rng=2)

@@ -26,9 +26,9 @@ class _Lines(_Silent):
     """A line an epoch on standard output; on a terminal, a bar below it on standard error."""
 
     def __init__(self, settings: Settings, n: int) -> None:
-        self.bar = tqdm(
-            total=n, unit=" images", unit_scale=True, leave=False, disable=not sys.stderr.isatty()
-        )
+        # Without a console, as under pythonw, both streams are None.
+        watched = sys.stderr is not None and sys.stderr.isatty()
+        self.bar = tqdm(total=n, unit=" images", unit_scale=True, leave=False, disable=not watched)
 
     def advance(self, done: int) -> None:
         self.bar.update(done - self.bar.n)
@@ -41,8 +41,9 @@ class _Lines(_Silent):
                 name = key.removesuffix("_accuracy")
                 parts.append(f"{name} {100 * value:.2f} %  cost {row[name + '_cost']:.4f}")
         parts += [f"eta {row['eta']:g}", f"{row['seconds']:.2f} s"]
-        tqdm.write("  ".join(parts), file=sys.stdout)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            tqdm.write("  ".join(parts), file=sys.stdout)
+            sys.stdout.flush()
         self.bar.reset()
         self.bar.set_postfix_str(parts[1] if len(parts) > 3 else "")
 

@@ -1,7 +1,7 @@
-"""The documentation, taken at its word: its programs, their output, its links and its commands.
+"""The documentation is tested: its programs, their output, its links and its commands.
 
-A ```python block is run; a ```text block right after it is what it prints. `tolerance=0.3` after
-```text lets each number there differ by so much.
+Each ```python block is run. A ```text block directly after it is its expected output. With
+`tolerance=0.3` after ```text, each number in it may differ by that much.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tokenize
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 WITH_PROGRAMS = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 LINKED = [*PAGES, ROOT / "results" / "README.md"]
 
-# What takes minutes as printed, and what is run in its place.
+# Statements that take minutes, and the shorter ones that the tests run instead.
 SHORTER = {"SGD(training_data, 30, 10, 3.0,": "SGD(training_data[:500], 1, 10, 3.0,"}
 
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
@@ -40,13 +41,13 @@ def named(page: Path) -> str:
 
 @dataclass
 class Block:
-    """A fenced block; ``line`` is that of its first line in the page, from 1."""
+    """A fenced block; ``line`` is the number of its first line in the page, from 1."""
 
     language: str
     tolerance: float
     line: int
     text: str
-    follows: bool  # directly on the block before, with empty lines between at most
+    follows: bool  # only empty lines separate it from the block before
 
 
 def blocks(page: str) -> list[Block]:
@@ -70,10 +71,10 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-def same(printed: str, promised: str, tolerance: float) -> bool:
-    """Whether two texts agree line by line, but for blanks at the ends of lines."""
+def same(printed: str, expected: str, tolerance: float) -> bool:
+    """Return whether two texts have the same lines, except for blanks at the ends of lines."""
     texts = [
-        "\n".join(map(str.rstrip, text.strip("\n").splitlines())) for text in (printed, promised)
+        "\n".join(map(str.rstrip, text.strip("\n").splitlines())) for text in (printed, expected)
     ]
     if not tolerance:
         return texts[0] == texts[1]
@@ -86,7 +87,7 @@ def same(printed: str, promised: str, tolerance: float) -> bool:
 
 
 def run(page: str, name: str = "page") -> int:
-    """Run the programs of a page as one, compare what is promised; return how often that was."""
+    """Run the programs of a page in one namespace; return how many outputs were compared."""
     for long, short in SHORTER.items():
         page = page.replace(long, short)
     namespace: dict[str, object] = {"__name__": name}
@@ -94,7 +95,7 @@ def run(page: str, name: str = "page") -> int:
     for block in blocks(page):
         if block.language == "python":
             out = io.StringIO()
-            # Empty lines before it, so that a traceback gives the line of the page.
+            # With empty lines before it, a traceback shows the line number of the page.
             code = compile("\n" * (block.line - 1) + block.text, name, "exec")
             with redirect_stdout(out):
                 exec(code, namespace)
@@ -112,7 +113,7 @@ def run(page: str, name: str = "page") -> int:
 
 
 @pytest.mark.parametrize("page", WITH_PROGRAMS, ids=named)
-def test_the_programs_of_a_page_print_what_it_says(
+def test_the_programs_of_a_page_print_the_expected_output(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     text = page.read_text(encoding="utf-8")
@@ -122,17 +123,17 @@ def test_the_programs_of_a_page_print_what_it_says(
     run(text, named(page))
 
 
-def test_every_program_in_backpropagation_by_hand_that_prints_is_compared() -> None:
+def test_every_output_in_the_page_on_backpropagation_is_compared() -> None:
     text = (ROOT / "docs" / "backpropagation.md").read_text(encoding="utf-8")
     assert run(text) == sum("print(" in b.text for b in blocks(text) if b.language == "python") > 4
 
 
-def test_what_is_run_in_place_of_a_long_program_is_still_in_a_page() -> None:
+def test_the_statements_that_are_shortened_are_still_in_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in WITH_PROGRAMS)
     assert [long for long in SHORTER if long not in text] == []
 
 
-def test_the_numbers_worked_by_hand_follow_from_each_other() -> None:
+def test_the_numbers_of_the_worked_example_follow_from_each_other() -> None:
     page = (ROOT / "docs" / "backpropagation.md").read_text(encoding="utf-8")
     known = {"sigma": lambda z: 1 / (1 + np.exp(-z)), "array": np.array}
     checked = 0
@@ -168,9 +169,7 @@ PROGRAM = "# Title\n\n```python\nx = 1.5\nprint('x', x)\n```\n"
         ("", 0),
     ],
 )
-def test_a_promise_that_is_kept_passes_and_other_text_is_no_promise(
-    rest: str, compared: int
-) -> None:
+def test_expected_output_passes_and_other_text_is_not_compared(rest: str, compared: int) -> None:
     assert run(PROGRAM + rest) == compared
 
 
@@ -189,18 +188,18 @@ def test_a_promise_that_is_kept_passes_and_other_text_is_no_promise(
         ("\n```text\nx 1.5\n", "does not end"),
     ],
 )
-def test_a_promise_that_is_broken_fails_with_its_line(rest: str, error: str) -> None:
+def test_other_output_fails_with_the_line_of_the_page(rest: str, error: str) -> None:
     with pytest.raises(AssertionError, match=re.escape(error)):
         run(PROGRAM + rest)
 
 
 def prose(page: str) -> str:
-    """Return a page without its blocks and code spans, in which nothing is a link."""
+    """Return a page without its blocks and code spans, which hold no links."""
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S))
 
 
 def links(page: str) -> list[str]:
-    """Return where [text](target) and ![text](target) lead inside the repository."""
+    """Return the targets of links and images that are inside the repository."""
     targets = re.findall(r"\]\(\s*<?([^)>\s]+)", prose(page))
     targets += re.findall(r"^\[[^\]]+\]: *(\S+)", prose(page), re.M)
     targets += re.findall(r"""\b(?:src|href)=["']([^"']+)""", prose(page))
@@ -208,7 +207,7 @@ def links(page: str) -> list[str]:
 
 
 def anchors(page: str) -> set[str]:
-    """Return the anchors that a Git host makes of the headings of a page."""
+    """Return the anchors that a Git host creates for the headings of a page."""
     titles = re.findall(
         r"^#+ +(.+?) *$", re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S), re.M
     )
@@ -216,14 +215,14 @@ def anchors(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", LINKED, ids=named)
-def test_every_link_leads_to_a_file(page: Path) -> None:
+def test_every_link_points_to_a_file(page: Path) -> None:
     targets = [target.partition("#")[0] for target in links(page.read_text(encoding="utf-8"))]
     missing = [target for target in targets if not (page.parent / target).exists()]
-    assert missing == [], f"{named(page)} links to what is not there"
+    assert missing == [], f"{named(page)} has broken links"
 
 
 @pytest.mark.parametrize("page", LINKED, ids=named)
-def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
+def test_every_link_with_an_anchor_points_to_a_heading(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = [target.split("#") for target in re.findall(r"\]\(([^):\s]*#[^)\s]+)", prose(text))]
     for file, anchor in targets:
@@ -231,7 +230,7 @@ def test_every_link_into_a_page_leads_to_a_heading(page: Path) -> None:
         assert anchor in anchors(other), f"{named(page)} links to {file}#{anchor}"
 
 
-def test_links_are_found_where_they_are_links() -> None:
+def test_links_are_found_outside_of_code_only() -> None:
     page = (
         "[a](b.md) ![c](d.png) [e](https://f) [g](#h) `[i](j)`\n```text\n[k](l)\n```\n[m](n.md#o)"
     )
@@ -240,13 +239,13 @@ def test_links_are_found_where_they_are_links() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_nothing_is_left_to_be_done(page: Path) -> None:
+def test_no_page_has_an_open_task(page: Path) -> None:
     lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
     assert [(i, line) for i, line in lines if re.search("FIXME|TODO|XXX", line)] == []
 
 
-def commands(page: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (script, what is typed behind it) for each run of a script in a page."""
+def commands(page: str) -> Iterator[list[str]]:
+    """Yield the words of each use of ``nndl`` or of a script in a page."""
     for block in blocks(page):
         if block.language not in ("sh", "bash", "shell", "console"):
             continue
@@ -255,46 +254,60 @@ def commands(page: str) -> Iterator[tuple[str, list[str]]]:
             while words:
                 end = next((i for i, w in enumerate(words) if w in ("&&", ";", "|")), len(words))
                 command, words = words[:end], words[end + 1 :]
-                if match := re.match(r"(\w+=\S* )*(\S*/)?python3? (?=scripts/)", " ".join(command)):
-                    script, *typed = command[match[0].count(" ") :]
-                    yield script, typed
+                while command and re.fullmatch(r"\w+=.*|(.*/)?python3?", command[0]):
+                    command = command[1:]  # a variable, or the interpreter
+                if command[:2] == ["-m", "nndl"]:
+                    command = command[1:]
+                if command and re.fullmatch(r"(.*/)?nndl|scripts/.*", command[0]):
+                    yield [command[0] if "scripts/" in command[0] else "nndl", *command[1:]]
 
 
-def test_commands_are_found_behind_others_and_across_lines() -> None:
+def test_commands_are_found_after_others_and_across_lines() -> None:
     page = (
         "```sh\npip install . && .venv/bin/python scripts/a.py run --b 1  # c\n"
-        "$ N=1 python scripts/d.py \\\n    --e=2 | tee f\nls scripts\n```\n"
+        "$ N=1 python scripts/d.py \\\n    --e=2 | tee f\nls scripts\n"
+        ".venv/bin/nndl train --b 1\npython -m nndl plot x\nnndl\n```\n"
         "```text\npython scripts/g.py\n```\n"
     )
-    found = [("scripts/a.py", ["run", "--b", "1"]), ("scripts/d.py", ["--e=2"])]
-    assert list(commands(page)) == found
+    assert list(commands(page)) == [
+        ["scripts/a.py", "run", "--b", "1"],
+        ["scripts/d.py", "--e=2"],
+        ["nndl", "train", "--b", "1"],
+        ["nndl", "plot", "x"],
+        ["nndl"],
+    ]
 
 
-def help_of(script: str, *subcommand: str) -> str:
-    words = [sys.executable, str(ROOT / script), *subcommand, "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+@cache
+def help_of(*words: str) -> str:
+    """Return what a command prints with --help."""
+    start = ["-m", *words] if words[0] == "nndl" else [str(ROOT / words[0]), *words[1:]]
+    done = subprocess.run([sys.executable, *start, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_every_script_that_readme_runs_is_there_and_knows_its_flags() -> None:
-    found = list(commands((ROOT / "README.md").read_text(encoding="utf-8")))
-    assert found, "README shows no script"
-    for script, words in found:
-        assert (ROOT / script).is_file(), f"README runs {script}"
-        known = help_of(script)
-        subcommands = re.search(r"^ +COMMAND\n((?: {4}.*\n)+)", known, re.M)
-        if subcommands and words and not words[0].startswith("-"):
-            names = re.findall(r"^ {4}(\w+)", subcommands[1], re.M)
-            assert words[0] in names, f"README runs {script} {words[0]}"
-            known += help_of(script, words[0])
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_in_a_page_exists_and_has_its_flags(page: Path) -> None:
+    found = list(commands(page.read_text(encoding="utf-8")))
+    assert found or page.name != "README.md", "README shows no command"
+    for program, *words in found:
+        path, shown = [program], help_of(program)
+        known = shown
+        while names := re.search(r"^ +COMMAND\n((?: {4}.*\n)+)", shown, re.M):
+            if not words or words[0].startswith("-"):
+                break
+            assert words[0] in re.findall(r"^ {4}([\w-]+)", names[1], re.M), [*path, words[0]]
+            path.append(words.pop(0))
+            shown = help_of(*path)
+            known += shown
         flags = {word.partition("=")[0] for word in words if word.startswith("-")}
         unknown = flags - set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", known))
-        assert not unknown, f"README gives {script} the flags {sorted(unknown)}"
+        assert not unknown, f"{' '.join(path)} has no flags {sorted(unknown)}"
 
 
 def lines_of_code(path: Path) -> int:
-    """Count the lines that hold code: no comments, no docstrings, no empty lines."""
+    """Return the number of lines with code: without comments, docstrings and empty lines."""
     source = path.read_text(encoding="utf-8")
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
@@ -314,11 +327,11 @@ def test_the_table_of_sizes_is_right() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\[.*\)): .* \| ([\d,]+) \|$", readme, re.MULTILINE)
     assert len(rows) == 5
-    for names, promised in rows:
+    for names, printed in rows:
         paths = [ROOT / path for path in re.findall(r"\((.*?)\)", names)]
         files = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*.py"))]
         lines = sum(map(lines_of_code, files))
-        assert lines == pytest.approx(int(promised.replace(",", "")), rel=0.05), names
+        assert lines == pytest.approx(int(printed.replace(",", "")), rel=0.05), names
 
 
 def test_every_test_that_the_page_of_reliability_names_exists() -> None:
@@ -330,7 +343,7 @@ def test_every_test_that_the_page_of_reliability_names_exists() -> None:
         assert name in [f.name for f in tree.body if isinstance(f, ast.FunctionDef)], name
 
 
-def test_every_fault_of_a_mirror_stands_on_the_page_with_its_reason() -> None:
+def test_every_fault_of_a_mirror_is_on_the_page_with_its_reason() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     for fault, reasons in FAULTS.items():
         row = rf"^\| .*\b{fault}\b.* \| .*({reasons.replace(' in 0.5 s', '')}).* \|$"
@@ -339,8 +352,8 @@ def test_every_fault_of_a_mirror_stands_on_the_page_with_its_reason() -> None:
 
 def test_the_number_of_fuzzed_files_is_right() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    for file, promised in (("test_storage.py", "2,100"), ("test_idx.py", "1,000")):
+    for file, printed in (("test_storage.py", "2,100"), ("test_idx.py", "1,000")):
         source = (ROOT / "tests" / file).read_text(encoding="utf-8")
         cases = sum(map(int, re.findall(r"max_examples=(\d+)", source)))
-        assert f"{cases:,}" == promised
-        assert f"| {promised} mutated" in page
+        assert f"{cases:,}" == printed
+        assert f"| {printed} mutated" in page

@@ -10,8 +10,6 @@ import ast
 import io
 import re
 import shlex
-import subprocess
-import sys
 import tokenize
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli import nndl, process
 from test_mnist import FAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -281,10 +280,10 @@ def test_commands_are_found_after_others_and_across_lines() -> None:
 @cache
 def help_of(*words: str) -> str:
     """Return what a command prints with --help."""
-    start = ["-m", *words] if words[0] == "nndl" else [str(ROOT / words[0]), *words[1:]]
-    done = subprocess.run([sys.executable, *start, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    line = shlex.join([*words, "--help"])
+    done = nndl(line.removeprefix("nndl ")) if words[0] == "nndl" else process(Path(line).name)
+    assert done.status == 0, done.err
+    return done.out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

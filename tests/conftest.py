@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
+from cli import write_digits
 
 from nndl.data import Dataset, load_mnist
 
@@ -21,6 +23,12 @@ def mnist() -> tuple[Dataset, Dataset, Dataset]:
         return load_mnist(download=False)
     except OSError as error:
         pytest.skip(f"needs the MNIST files: {error}")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small files in MNIST's format: 1,200 training images and 300 to test."""
+    return write_digits(tmp_path_factory.mktemp("digits", numbered=False))
 
 
 @pytest.fixture

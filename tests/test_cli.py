@@ -23,12 +23,6 @@ OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of small files in MNIST's format."""
-    return write_digits(tmp_path_factory.mktemp("digits", numbered=False))
-
-
-@pytest.fixture(scope="module")
 def run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of three epochs."""
     folder = tmp_path_factory.mktemp("runs") / "small"
@@ -157,6 +151,7 @@ def test_the_flag_traceback_shows_where_an_error_happened(tmp_path: Path) -> Non
         ("--patience soon", 2, "at least 1; or none, not 'soon'"),
         ("--hidden --dropout 0.5", 2, "is for hidden layers"),
         ("--out ''", 2, "not an empty text"),
+        ("--checkpoint-seconds 0", 2, "a number of seconds above 0, not '0'"),
         ("--dropout 1", 2, "from 0 to below 1"),
         ("--momentum 1.5", 2, "from 0 to below 1"),
         ("--lmbda -1", 2, "0 or more"),
@@ -258,7 +253,7 @@ def test_a_file_that_is_not_a_history_is_named(run: Path, tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("{", "Expecting property name"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 9_000, "nested too deeply"),
         ("\xff", "can't decode"),
         ("[1]", "the content must be an object"),
         ('{"settings": {}, "data": 7}', "data must be a text"),
@@ -617,6 +612,21 @@ def test_a_run_is_not_resumed_with_other_data_or_settings(
     done = nndl(f"train --resume {folder} --epochs 4")
     assert done.status == 1
     assert message in done.last
+    assert contents(folder) == before
+
+
+def test_a_run_is_not_resumed_with_other_images_under_the_same_name(
+    run: Path, digits: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    other = shutil.copytree(digits, tmp_path / "digits")
+    labels = other / "train-labels-idx1-ubyte"
+    raw = labels.read_bytes()
+    labels.write_bytes(raw[:-300] + raw[-300:][::-1])
+    before = contents(folder)
+    done = nndl(f"train --resume {folder} --data {other} --epochs 4")
+    assert done.status == 1
+    assert "the run began with other data (training and validation)" in done.last
     assert contents(folder) == before
 
 

@@ -13,18 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import ROOT, nndl, process, started, wait_for, words, write_digits
+from cli import ROOT, nndl, process, started, wait_for, words
 
 from nndl.cli.run_folder import RunFolder
 from nndl.storage import load_checkpoint, load_history
 
 SLOW = "--hidden 5 --epochs 100000 --halve-after none --monitor-training none"
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of small files in MNIST's format."""
-    return write_digits(tmp_path_factory.mktemp("digits", numbered=False))
 
 
 def same_run(a: Path, b: Path) -> bool:
@@ -134,17 +128,24 @@ def whole(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_in_its_first_epoch_is_resumed(
+def test_a_run_that_is_stopped_in_its_first_epoch_is_resumed_within_it(
     digits: Path, tmp_path: Path, signum: signal.Signals
 ) -> None:
     line = f"--data {digits} --conv 20 --hidden 100 --epochs 1 --expand elastic --quiet"
-    running = started(f"train {line} --out {tmp_path}")
-    wait_for(tmp_path / "checkpoint.npz", running)
+    part, whole = tmp_path / "part", tmp_path / "whole"
+    running = started(f"train {line} --checkpoint-seconds 0.01 --out {part}")
+    wait_for(part / "checkpoint.npz", running)
+    first = (part / "checkpoint.npz").read_bytes()
+    while (part / "checkpoint.npz").read_bytes() == first:
+        assert running.poll() is None
     running.send_signal(signum)
     running.wait()
-    done = nndl(f"train --resume {tmp_path} --quiet")
-    assert done.status == 0, done.err
-    assert len(RunFolder(tmp_path).history()) == 1
+    _, state, _ = load_checkpoint(part / "checkpoint.npz")
+    assert state.done == 500 or len(state.history) == 1
+    for flags in (f"--resume {part} --quiet", f"{line} --out {whole}"):
+        done = nndl(f"train {flags}")
+        assert done.status == 0, done.err
+    assert same_run(part, whole)
 
 
 def test_a_killed_extension_is_continued_and_not_taken_for_finished(
@@ -198,7 +199,8 @@ def test_a_reader_that_stops_reading_gets_a_finished_command_and_no_message(
 ) -> None:
     out = tmp_path / "out"
     line = line.format(small=f"--data {digits} {SMALL} --out", out=out)
-    with started(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(line, cwd=tmp_path, **pipes) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.close()

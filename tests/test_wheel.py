@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from cli import ROOT, write_digits
+from cli import ROOT
 from PIL import Image
 
 BUILD = (
@@ -62,11 +62,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {"nndl/py.typed", "nndl/__main__.py", "nndl/reproduction/published.json"} <= names
 
 
-def test_the_commands_work_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
-    work, data = tmp_path / "work", tmp_path / "digits"
+def test_the_commands_work_in_an_empty_folder(scripts: Path, digits: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
     work.mkdir()
-    data.mkdir()
-    write_digits(data)
     picture = Image.new("L", (60, 60), 255)
     picture.paste(0, (28, 10, 33, 50))
     picture.save(tmp_path / "one.png")
@@ -87,7 +85,7 @@ def test_the_commands_work_in_an_empty_folder(scripts: Path, tmp_path: Path) -> 
     assert Path(where.strip()).is_relative_to(scripts.parent)
     assert typed("nndl").startswith("usage: nndl ")
     assert typed("nndl", "--version") == typed("python", "-m", "nndl", "--version")
-    out = typed("nndl", "train", "--data", data, "--hidden", 5, "--epochs", 1)
+    out = typed("nndl", "train", "--data", digits, "--hidden", 5, "--epochs", 1)
     assert out.endswith(f"written to {run}\n")
     assert f"drawn in {run}: " in typed("nndl", "evaluate", run)
     assert typed("nndl", "plot", run) == "written to curves.png\n"

@@ -23,7 +23,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.batches import Transform
 from nndl.cli.config import SAMPLE, Config, add_flags, settings_given
 from nndl.cli.errors import FAILED, CommandError, UsageError
-from nndl.cli.options import Parser, path_of, program_name
+from nndl.cli.options import Parser, number, path_of, program_name
 from nndl.cli.run_folder import RunFolder, free_name
 from nndl.conv import Conv
 from nndl.costs import COSTS
@@ -50,6 +50,7 @@ from nndl.validation import check_dataset
 
 RUNS = Path("results", "runs")  # in the current folder
 Sets = tuple[Dataset, Dataset, Dataset]
+SECONDS = number("a number of seconds above 0", lambda v: v > 0)
 NAMES = ("auto", "mnist", "synthetic")
 TRANSFORMS: dict[str, Transform] = {
     "shift": RandomShift(),
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with folder_lock(folder.path):
             if existing:
-                resume(folder, config, (training, *data[1:]), quiet=args.quiet)
+                resume(folder, config, (training, *data[1:]), args)
             elif folder.taken:
                 raise CommandError(
                     f"{folder.path} holds a run already, or files of the same names "
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
                 )
             else:
                 state = State.start(config.settings(), _generators(config)[1])
-                run(folder, config, net, state, (training, *data[1:]), quiet=args.quiet)
+                run(folder, config, net, state, (training, *data[1:]), args)
             net = folder.network()
     except KeyboardInterrupt:
         if not folder.checkpoint_path.exists():
@@ -131,7 +132,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--resume",
         type=path_of,
         metavar="RUN",
-        help="resume a run where it stopped; with a larger --epochs, also a finished run",
+        help="resume a run from its last checkpoint; with a larger --epochs, also a finished run",
+    )
+    group.add_argument(
+        "--checkpoint-seconds",
+        type=SECONDS,
+        default=60.0,
+        metavar="S",
+        help="write a checkpoint every S seconds within an epoch, besides that at its end "
+        "(default: 60)",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="show network, data and settings, and stop"
@@ -214,7 +223,7 @@ def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
     return config
 
 
-def resume(folder: RunFolder, config: Config, data: Sets, *, quiet: bool) -> None:
+def resume(folder: RunFolder, config: Config, data: Sets, args: argparse.Namespace) -> None:
     """Continue a run to its end, if it is not there already."""
     if folder.finished(config):
         print(
@@ -229,30 +238,42 @@ def resume(folder: RunFolder, config: Config, data: Sets, *, quiet: bool) -> Non
             f"{folder.path} has no checkpoint.npz, without which a run cannot be resumed "
             "(version 0.1.0 removed it at the end of a run): start another run"
         )
-    net, state, _ = load_checkpoint(folder.checkpoint_path)
+    net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))
     epochs = len(state.history)
     if config.epochs < epochs:
         raise UsageError(
             f"--epochs {config.epochs}: the run in {folder.path} has trained {epochs} epochs "
             "already: give more"
         )
-    history = run(folder, config, net, state, data, quiet=quiet)
+    history = run(folder, config, net, state, data, args)
     if len(history) == epochs:
         print(f"no epoch was added: {history.ended}")
+
+
+def _used(data: Sets) -> dict[str, Dataset]:
+    """Return the sets that a resumed run must have the same of."""
+    return {"training": data[0], "validation": data[1]}
 
 
 # Training.
 
 
 def run(
-    folder: RunFolder, config: Config, net: Network, state: State, data: Sets, *, quiet: bool
+    folder: RunFolder,
+    config: Config,
+    net: Network,
+    state: State,
+    data: Sets,
+    args: argparse.Namespace,
 ) -> History:
     """Train the network, and write the files of the run."""
     training, validation, test = data
     settings, history = config.settings(), state.history
 
     def checkpoint(net: Network, state: State) -> None:
-        save_checkpoint(folder.checkpoint_path, net, state, settings, config=config.record())
+        save_checkpoint(
+            folder.checkpoint_path, net, state, settings, _used(data), config=config.record()
+        )
 
     folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
@@ -271,8 +292,10 @@ def run(
             monitor=monitor,
             transform=TRANSFORMS.get(config.expand),
             regularized_cost=config.regularized_cost,
-            progress=not quiet,
+            progress=not args.quiet,
             after_epoch=checkpoint,
+            checkpoint=checkpoint,
+            checkpoint_seconds=args.checkpoint_seconds,
             state=state,
         )
     except DivergedError as error:

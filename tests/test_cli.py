@@ -145,6 +145,7 @@ def test_the_flag_traceback_shows_where_an_error_happened(tmp_path: Path) -> Non
         ("--hidden 0", 2, "at least 1"),
         ("--hidden thirty", 2, "at least 1"),
         ("--hidden 100000000", 1, "not enough memory"),
+        (f"--hidden {'2 ' * 2000}", 2, "a file cannot hold this network: its description.layers"),
         ("--batch-size 0", 2, "at least 1"),
         ("--train-size 0", 2, "at least 1"),
         ("--train-size 1300", 2, "only 1,000 training images"),
@@ -461,6 +462,18 @@ def test_the_real_mnist_is_learned(mnist: tuple[Dataset, Dataset, Dataset], tmp_
     assert done.status == 0, done.err
     assert "MNIST test accuracy" in done.out
     assert RunFolder(folder).recorded().training == "MNIST training"
+
+
+def test_names_with_control_characters_are_printed_escaped(digits: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(digits, tmp_path / "a\x1b[31m")
+    done = nndl(f"train --data '{data}' --hidden 3 --epochs 1 --out '{tmp_path}/two\nlines'")
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1] == f"written to {tmp_path}/two\\nlines"
+    assert r"data: a\x1b[31m, 1,000 images" in done.out
+    assert "\x1b" not in done.out
+    done = nndl(f"evaluate '{tmp_path}/two\nlines'")
+    assert done.status == 0, done.err
+    assert "\x1b" not in done.out
 
 
 # What must not be overwritten.

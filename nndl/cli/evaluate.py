@@ -55,7 +55,7 @@ def describe(net: Network, data: Dataset) -> None:
     """Print the accuracy with its interval, in all and for each digit."""
     score = evaluate(net, data)
     counts = confusion_matrix(net, data)
-    print(f"{data.name}: cost {score.cost:.4f} without regularization")
+    print(f"{printable(data.name)}: cost {score.cost:.4f} without regularization")
     print("\n        images  correct  accuracy   95 % interval   most often mistaken for")
     rows = [("all", score.correct, score.n, "")]
     for digit, row in enumerate(counts):
@@ -112,9 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     folder = args.out or (args.run if own else args.run / file_name(chosen.name))
     is_own_folder = own and os.path.realpath(folder) == os.path.realpath(args.run)
     if RunFolder(folder).config_path.exists() and not is_own_folder:
-        raise UsageError(f"{folder} has the pictures of a run: give another --out")
+        raise UsageError(f"{RunFolder(folder)} has the pictures of a run: give another --out")
     describe(net, chosen)
     make_folder(folder)
     names = draw(net, chosen, recorded.training, folder)
-    print(f"\ndrawn in {folder}: {', '.join(names)}")
+    print(f"\ndrawn in {RunFolder(folder)}: {', '.join(names)}")
     return 0

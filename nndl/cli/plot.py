@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     fig = Figure(figsize=(10, 4), layout="constrained")
     plots.plot_learning_curves(fig, runs, ", ".join(sorted(data)))
     plots.save(fig, args.out)
-    print(f"written to {args.out}")
+    print(f"written to {printable(args.out)}")
     return 0
 
 

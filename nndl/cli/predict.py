@@ -14,6 +14,7 @@ from nndl.cli.options import Parser, path_of, program_name
 from nndl.cli.run_folder import RunFolder
 from nndl.data import mnist_like, read_picture
 from nndl.storage import load
+from nndl.text import printable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -70,7 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         outputs = net(images[-1][:, None])[:, 0]
         second, first = np.argsort(outputs)[-2:]
         print(
-            f"{path}: {first}  (output {outputs[first]:.2f}; next {second}, {outputs[second]:.2f})"
+            f"{printable(path)}: {first}  (output {outputs[first]:.2f}; next {second}, "
+            f"{outputs[second]:.2f})"
         )
     if images:
         from matplotlib.figure import Figure
@@ -80,5 +82,5 @@ def main(argv: list[str] | None = None) -> int:
         fig = Figure(figsize=(7, 2), layout="constrained")
         plots.plot_answers(fig, pictures, np.stack(images), net(np.stack(images, axis=1)).T)
         plots.save(fig, out)
-        print(f"what the network saw is in {out}")
+        print(f"what the network saw is in {printable(out)}")
     return status

@@ -18,10 +18,11 @@ from typing import Any
 
 from nndl.cli.config import Config
 from nndl.cli.options import program_name
-from nndl.files import read_regular, write_text
+from nndl.files import LONGEST_PATH, read_regular, write_text
 from nndl.network import Network
 from nndl.storage import load, load_history
 from nndl.storage.schema import check, loads
+from nndl.text import printable
 from nndl.training import History
 
 __all__ = ["WRITTEN", "Recorded", "RunFolder", "file_name", "free_name"]
@@ -61,6 +62,9 @@ class RunFolder:
     """
 
     path: Path
+
+    def __str__(self) -> str:
+        return printable(self.path, LONGEST_PATH)
 
     @property
     def config_path(self) -> Path:
@@ -140,15 +144,15 @@ class RunFolder:
         train = program_name("train")
         if self.checkpoint_path.exists():
             raise ValueError(
-                f"the run in {self.path} is unfinished and has no {path.name} yet: resume it "
-                f"with {train} --resume {self.path}"
+                f"the run in {self} is unfinished and has no {path.name} yet: resume it "
+                f"with {train} --resume {self}"
             )
         found = "is not a folder"
         if self.path.is_dir():
             names = sorted(entry.name for entry in self.path.iterdir())
             found = f"holds {', '.join(names[:9])}" if names else "is empty"
         raise ValueError(
-            f"{self.path} must be the folder of a run, with a {path.name}, but {found}; {train} "
+            f"{self} must be the folder of a run, with a {path.name}, but {found}; {train} "
             "prints the folder of each run"
         )
 

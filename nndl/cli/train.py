@@ -41,6 +41,7 @@ from nndl.network import Network
 from nndl.rng import generator
 from nndl.stack import dense_layers
 from nndl.storage import load_checkpoint, read_about, save, save_checkpoint, save_history
+from nndl.storage.description import NETWORK, check_description, describe
 from nndl.storage.schema import check
 from nndl.text import printable
 from nndl.training import History, State, train
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     data = load_data(config.data, np.uint8)
     if existing and (began := existing.recorded().training) != data[0].name:
         raise CommandError(
-            f"the run in {existing.path} began with {began}, but the data here is {data[0].name}: "
+            f"the run in {existing} began with {began}, but the data here is {data[0].name}: "
             "make the same data available, with --data if it has moved, or start another run"
         )
     try:
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         net = build_network(config, data)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    name = data[0].name.removesuffix(" training")
+    name = printable(data[0].name.removesuffix(" training"))
     if not args.quiet:
         print(
             f"{net}\ndata: {name}, {len(training):,} images to train, "
@@ -94,9 +95,9 @@ def main(argv: list[str] | None = None) -> int:
                 resume(folder, config, (training, *data[1:]), args)
             elif folder.taken:
                 raise CommandError(
-                    f"{folder.path} holds a run already, or files of the same names "
+                    f"{folder} holds a run already, or files of the same names "
                     f"({', '.join(folder.taken)}): choose another --out, or resume the run with "
-                    f"--resume {folder.path}"
+                    f"--resume {folder}"
                 )
             else:
                 state = State.start(config.settings(), _generators(config)[1])
@@ -106,10 +107,10 @@ def main(argv: list[str] | None = None) -> int:
         if not folder.checkpoint_path.exists():
             raise
         raise KeyboardInterrupt(
-            f"interrupted; resume it with {program_name('train')} --resume {folder.path}"
+            f"interrupted; resume it with {program_name('train')} --resume {folder}"
         ) from None
     status = conclude(net, data[2], config.target_accuracy)
-    print(f"written to {folder.path}")
+    print(f"written to {folder}")
     return status
 
 
@@ -148,7 +149,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     group.add_argument("--quiet", action="store_true", help="print only the result")
     args = parser.parse_args(argv)
     if args.resume and args.out:
-        parser.error(f"the run is in {args.resume}: give --resume without --out")
+        parser.error(f"the run is in {RunFolder(args.resume)}: give --resume without --out")
     return args
 
 
@@ -190,6 +191,10 @@ def build_network(config: Config, data: Sequence[Dataset]) -> Network:
     net = Network(layers, cost=cost, rng=rng, dtype=config.dtype, input_shape=shape)
     for part in data:
         check_dataset(part, net.n_in, net.n_out)
+    try:
+        check_description({"format": NETWORK, "version": 1, **describe(net), "about": {}}, NETWORK)
+    except ValueError as error:
+        raise ValueError(f"a file cannot hold this network: {error}") from None
     return net
 
 
@@ -207,7 +212,7 @@ def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
     try:
         config = recorded.with_changes(given)
     except ValueError as error:
-        raise UsageError(f"--resume {folder.path}: {error}") from None
+        raise UsageError(f"--resume {folder}: {error}") from None
     if folder.checkpoint_path.exists():
         began = read_about(folder.checkpoint_path).get("config", {})
         try:
@@ -226,23 +231,20 @@ def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
 def resume(folder: RunFolder, config: Config, data: Sets, args: argparse.Namespace) -> None:
     """Continue a run to its end, if it is not there already."""
     if folder.finished(config):
-        print(
-            f"the run in {folder.path} is finished ({folder.history().ended}): there is nothing "
-            "to do"
-        )
+        print(f"the run in {folder} is finished ({folder.history().ended}): there is nothing to do")
         if not folder.curves_path.exists():  # the process ended before they were drawn
             draw(folder, folder.network(), folder.history(), data[2])
         return
     if not folder.checkpoint_path.exists():
         raise CommandError(
-            f"{folder.path} has no checkpoint.npz, without which a run cannot be resumed "
+            f"{folder} has no checkpoint.npz, without which a run cannot be resumed "
             "(version 0.1.0 removed it at the end of a run): start another run"
         )
     net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))
     epochs = len(state.history)
     if config.epochs < epochs:
         raise UsageError(
-            f"--epochs {config.epochs}: the run in {folder.path} has trained {epochs} epochs "
+            f"--epochs {config.epochs}: the run in {folder} has trained {epochs} epochs "
             "already: give more"
         )
     history = run(folder, config, net, state, data, args)
@@ -299,7 +301,7 @@ def run(
             state=state,
         )
     except DivergedError as error:
-        raise CommandError(f"{error}; the last finite state is in {folder.path}") from error
+        raise CommandError(f"{error}; the last finite state is in {folder}") from error
     finally:
         about = {"data": training.name, "preprocessing": "raw/256"}
         save(net, folder.network_path, **about, validation_accuracy=accuracy(net, validation))
@@ -331,8 +333,8 @@ def conclude(net: Network, test: Dataset, target: float | None) -> int:
     score = evaluate(net, test)
     low, high = wilson_interval(score.correct, score.n)
     print(
-        f"{test.name} accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of {score.n:,}; "
-        f"95 % interval {100 * low:.2f} to {100 * high:.2f})"
+        f"{printable(test.name)} accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of "
+        f"{score.n:,}; 95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
     if target is not None and 100 * score.accuracy < target:
         print(f"the target of {target:g} % was missed", file=sys.stderr)

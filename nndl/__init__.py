@@ -1,15 +1,17 @@
 """The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy.
 
 The public names are imported when they are first used: importing NumPy and SciPy takes half a
-second, in which the command line must already handle Ctrl-C.
+second, in which the command line has to handle Ctrl-C already.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # without the import of typing, which takes longer than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
     from nndl.conv import Conv, MaxPool
     from nndl.costs import cross_entropy, log_likelihood, quadratic

@@ -13,33 +13,29 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, TextIO, cast
+from collections.abc import Callable
+from typing import Any, TextIO, cast
 
+from nndl.cli.interrupts import INTERRUPTED
 from nndl.text import printable
 
 __all__ = [
     "BUG",
     "CLOSED_OUTPUT",
     "FAILED",
-    "INTERRUPTED",
     "USAGE",
     "CommandError",
     "UsageError",
-    "exit_at_once_on_interrupt",
     "exit_status",
     "guarded",
     "protect_streams",
-    "raise_on_interrupt",
     "say",
 ]
 
-FAILED, USAGE, BUG, INTERRUPTED, CLOSED_OUTPUT = 1, 2, 70, 130, 141
+FAILED, USAGE, BUG, CLOSED_OUTPUT = 1, 2, 70, 141
 LONGEST_MESSAGE = 2000  # characters
 
 
@@ -111,38 +107,6 @@ def explain(error: Exception) -> str | None:
 def say(message: object) -> None:
     """Print a message on standard error: one line, of limited length."""
     print(printable(message, LONGEST_MESSAGE), file=sys.stderr, flush=True)
-
-
-# Ctrl-C.
-
-
-def exit_at_once_on_interrupt() -> None:
-    """Make Ctrl-C exit with status 130 from now on: for imports, which write nothing.
-
-    A KeyboardInterrupt inside an import can get lost in the import system, or become another
-    exception. Where SIGINT is ignored, as in a background job, it stays ignored.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _exit_at_once)
-
-
-def _exit_at_once(signum: int, frame: Any) -> NoReturn:
-    with suppress(OSError):
-        os.write(2, b"\ninterrupted\n")
-    os._exit(INTERRUPTED)
-
-
-@contextmanager
-def raise_on_interrupt() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt again while the block runs."""
-    if signal.getsignal(signal.SIGINT) is not _exit_at_once:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, _exit_at_once)
 
 
 # Standard output and standard error.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nndl.cli.errors import UsageError
-from nndl.cli.options import Parser, path_of, program_name
+from nndl.cli.options import Parser, import_plots, path_of, program_name
 from nndl.cli.run_folder import RunFolder, file_name
 from nndl.data import Dataset, load_data
 from nndl.files import make_folder
@@ -73,6 +73,7 @@ def describe(net: Network, data: Dataset) -> None:
 
 def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str]:
     """Draw the confusion matrix, and what is square; return the names of the pictures."""
+    import_plots()
     from matplotlib.figure import Figure
 
     from nndl import plots

@@ -6,6 +6,7 @@ when it is used, and raises its errors: `nndl.cli.errors` turns each of them int
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["COMMANDS", "main", "run", "start"]
@@ -28,13 +29,19 @@ def start(command: str | None = None) -> None:
     command : str, optional
         The command that a script in scripts/ stands for. By default the first argument names it.
     """
-    from nndl.cli.errors import exit_at_once_on_interrupt, exit_status, protect_streams
+    from nndl.cli.interrupts import INTERRUPTED, exit_on_interrupt
 
-    exit_at_once_on_interrupt()  # before the slow imports, and again after the command
+    exit_on_interrupt()  # before the slow imports
+
+    from nndl.cli.errors import exit_status, protect_streams
+
     out = protect_streams()
     argv = sys.argv[1:]
     status = main(argv) if command is None else run(command, argv)
-    sys.exit(exit_status(status, out))
+    status = exit_status(status, out)
+    if status == INTERRUPTED:
+        os._exit(status)  # an import that was interrupted can crash the interpreter at its end
+    sys.exit(status)
 
 
 def main(argv: list[str]) -> int:
@@ -68,7 +75,8 @@ def main(argv: list[str]) -> int:
 
 def run(command: str, argv: list[str]) -> int:
     """Run a command with these arguments; return the exit status."""
-    from nndl.cli.errors import guarded, raise_on_interrupt
+    from nndl.cli.errors import guarded
+    from nndl.cli.interrupts import raise_on_interrupt
     from nndl.cli.options import program_name
 
     own = argv[: argv.index("--")] if "--" in argv else argv

@@ -8,16 +8,19 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nndl.cli.errors import USAGE
+from nndl.cli.interrupts import exit_while_importing
 from nndl.text import printable
 
 __all__ = [
     "Kind",
     "Parser",
     "choice",
+    "import_plots",
     "number",
     "optional",
     "path_of",
@@ -133,3 +136,10 @@ def path_of(text: str) -> Path:
     if not text:
         raise ArgumentTypeError("expected a path, not an empty text")
     return Path(text)
+
+
+def import_plots() -> None:
+    """Import `nndl.plots` and Matplotlib, which takes half a second: only what draws needs them."""
+    with exit_while_importing():
+        import_module("nndl.plots")
+        import_module("matplotlib.backends.backend_agg")

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from nndl.cli.errors import UsageError
-from nndl.cli.options import Parser, path_of, program_name
+from nndl.cli.options import Parser, import_plots, path_of, program_name
 from nndl.cli.run_folder import WRITTEN, RunFolder
 from nndl.text import printable
 
@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
     data = {printable(RunFolder(path).recorded().data) for path in args.runs}
 
+    import_plots()
     from matplotlib.figure import Figure
 
     from nndl import plots

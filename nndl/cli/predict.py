@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 
 from nndl.cli.errors import FAILED, CommandError, UsageError, say
-from nndl.cli.options import Parser, path_of, program_name
+from nndl.cli.options import Parser, import_plots, path_of, program_name
 from nndl.cli.run_folder import RunFolder
 from nndl.data import mnist_like, read_picture
 from nndl.storage import load
@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{outputs[second]:.2f})"
         )
     if images:
+        import_plots()
         from matplotlib.figure import Figure
 
         from nndl import plots

@@ -23,7 +23,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.batches import Transform
 from nndl.cli.config import SAMPLE, Config, add_flags, settings_given
 from nndl.cli.errors import FAILED, CommandError, UsageError
-from nndl.cli.options import Parser, number, path_of, program_name
+from nndl.cli.options import Parser, import_plots, number, path_of, program_name
 from nndl.cli.run_folder import RunFolder, free_name
 from nndl.conv import Conv
 from nndl.costs import COSTS
@@ -312,6 +312,7 @@ def run(
 
 def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> None:
     """Draw the curves, and the most confident mistakes on the test set."""
+    import_plots()
     from matplotlib.figure import Figure
 
     from nndl import plots

@@ -383,7 +383,7 @@ def test_other_data_sets_bring_their_own_classes_and_sizes(tmp_path: Path) -> No
     folder = tmp_path / "run"
     done = nndl(f"train --data-dir {tmp_path} --hidden 7 --epochs 1 --out {folder}")
     assert done.status == 0, done.err
-    assert "Network(30 - Dense(7, sigmoid) - Dense(27, sigmoid)" in done.out
+    assert "Network(30 - Dense(7, sigmoid) - Dense(26, sigmoid)" in done.out
     assert "50 images to train, 10 to validate, 20 to test" in done.out
     assert not (folder / "mistakes.png").exists()  # the images are not square
     done = nndl(f"evaluate {folder}")
@@ -404,7 +404,8 @@ def test_labels_that_only_the_test_set_has_get_a_neuron(tmp_path: Path) -> None:
         write_idx(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((n, 6, 6), np.uint8))
         labels = np.arange(n, dtype=np.uint8) % classes
         write_idx(tmp_path / f"{part}-labels-idx1-ubyte", labels)
-    done = nndl(f"train --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
+    with pytest.warns(UserWarning, match="the training set lacks the labels 9, 10, 11"):
+        done = nndl(f"train --data {tmp_path} --epochs 1 --out {tmp_path / 'run'}")
     assert done.status == 0, done.err
     assert RunFolder(tmp_path / "run").network().n_out == 12
 
@@ -675,13 +676,24 @@ def test_damaged_data_is_named(digits: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--expand fivefold", "--expand shift", "--conv 4"])
-def test_images_that_are_not_square_are_refused_before_anything_is_written(
+def test_images_that_are_not_square_are_shifted_and_convolved(tmp_path: Path, flag: str) -> None:
+    write_digits(tmp_path, (8, 12), 40)
+    done = nndl(f"train --data {tmp_path} {flag} --hidden 3 --epochs 1 --out {tmp_path / 'run'}")
+    assert done.status == 0, done.err
+    assert ("Network(1x8x12 - Conv(4" in done.out) == ("conv" in flag)
+
+
+@pytest.mark.parametrize("flag", ["--expand fivefold", "--expand shift", "--conv 4"])
+def test_images_without_a_shape_are_refused_before_anything_is_written(
     tmp_path: Path, flag: str
 ) -> None:
-    write_digits(tmp_path, (4, 6), 40)
+    rows = np.random.default_rng(0).integers(0, 256, (60, 23))
+    for name in ("train.csv", "test.csv"):
+        table = np.column_stack([np.arange(60) % 10, rows])
+        np.savetxt(tmp_path / name, table, fmt="%d", delimiter=",")
     done = nndl(f"train --data {tmp_path} {flag} --out {tmp_path / 'run'}")
     assert done.status == 2
-    assert "needs square images, not rows of 24 pixels" in done.last
+    assert "needs images with a height and a width" in done.last
     assert not (tmp_path / "run").exists()
 
 
@@ -689,7 +701,7 @@ def test_a_folder_with_too_few_images_says_how_many_it_needs(tmp_path: Path) -> 
     write_digits(tmp_path, (6, 6), 5)
     done = nndl(f"train --data {tmp_path} --dry-run")
     assert done.status == 1
-    assert "should have 6 training images or more" in done.err
+    assert "must have 6 training images or more" in done.err
 
 
 def test_sets_that_do_not_fit_together_are_refused_before_training(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ class Config:
         "auto",
         text,
         "data",
-        "auto, mnist, synthetic, or a folder with four files named as MNIST's",
+        "auto, mnist, synthetic, fashion-mnist, kmnist, emnist-letters, ..., or a folder or file "
+        "(docs/data.md); auto is MNIST, or synthetic digits where it cannot be had",
         flags="--data --data-dir",
         metavar="WHICH",
         may_change=True,  # the folder may have moved; that it is the same data is checked

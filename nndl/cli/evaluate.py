@@ -33,7 +33,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--data",
         "--data-dir",
         metavar="WHICH",
-        help="auto, mnist, synthetic, or a folder (default: the data of the run)",
+        help="as for train: a name, a folder or a file (default: the data of the run)",
     )
     parser.add_argument(
         "--set",

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from nndl.data import (
     load_data,
     shifted_fivefold,
 )
+from nndl.data.load import NAMES
 from nndl.files import folder_lock, make_folder
 from nndl.initializers import INITIALIZERS
 from nndl.network import Network
@@ -52,12 +52,7 @@ from nndl.validation import check_dataset
 RUNS = Path("results", "runs")  # in the current folder
 Sets = tuple[Dataset, Dataset, Dataset]
 SECONDS = number("a number of seconds above 0", lambda v: v > 0)
-NAMES = ("auto", "mnist", "synthetic")
-TRANSFORMS: dict[str, Transform] = {
-    "shift": RandomShift(),
-    "affine": RandomAffine(),
-    "elastic": ElasticDistortion(),
-}
+DISTORTIONS = {"shift": RandomShift, "affine": RandomAffine, "elastic": ElasticDistortion}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -166,9 +161,8 @@ def training_set(config: Config, training: Dataset) -> Dataset:
     n = config.train_size
     if n and n > len(training):
         raise ValueError(f"--train-size {n:,}: there are only {len(training):,} training images")
-    n_in = training.images.shape[1]
-    if config.expand != "none" and isqrt(n_in) ** 2 != n_in:
-        raise ValueError(f"--expand {config.expand} needs square images, not rows of {n_in} pixels")
+    if config.expand != "none":
+        _shape(training, f"--expand {config.expand}")
     return shifted_fivefold(training[:n]) if config.expand == "fivefold" else training[:n]
 
 
@@ -182,11 +176,9 @@ def build_network(config: Config, data: Sequence[Dataset]) -> Network:
     layers = dense_layers(neurons, cost, activation, output, init, config.dropout)
     shape: tuple[int, ...] = (n_in,)
     if config.conv:
-        side = isqrt(n_in)
-        if side * side != n_in:
-            raise ValueError(f"--conv needs square images, not rows of {n_in} pixels")
         layers = [Conv(n, 5, activation, pool=2, init=init) for n in config.conv] + layers
-        shape = (1, side, side)
+        *maps, height, width = _shape(data[0], "--conv")
+        shape = (*(maps or [1]), height, width)
     rng, _ = _generators(config)
     net = Network(layers, cost=cost, rng=rng, dtype=config.dtype, input_shape=shape)
     for part in data:
@@ -196,6 +188,16 @@ def build_network(config: Config, data: Sequence[Dataset]) -> Network:
     except ValueError as error:
         raise ValueError(f"a file cannot hold this network: {error}") from None
     return net
+
+
+def _shape(data: Dataset, flag: str) -> tuple[int, ...]:
+    """Return the shape of an image, which a flag needs."""
+    if data.shape is None:
+        raise ValueError(
+            f"{flag} needs images with a height and a width, but {printable(data.name)} has rows "
+            f"of {data.images.shape[1]} pixels: leave it out"
+        )
+    return data.shape
 
 
 def _generators(config: Config) -> list[np.random.Generator]:
@@ -280,6 +282,9 @@ def run(
     folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
         checkpoint(net, state)  # to resume from, if the first epoch is interrupted
+    transform: Transform | None = None
+    if config.expand in DISTORTIONS:
+        transform = DISTORTIONS[config.expand](shape=training.shape)
     monitor = {} if config.monitor_training == "none" else {"training": training}
     if config.monitor_training == "sample":
         monitor["training"] = training[:SAMPLE]
@@ -292,7 +297,7 @@ def run(
             settings,
             validation=validation,
             monitor=monitor,
-            transform=TRANSFORMS.get(config.expand),
+            transform=transform,
             regularized_cost=config.regularized_cost,
             progress=not args.quiet,
             after_epoch=checkpoint,

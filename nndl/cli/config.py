@@ -229,6 +229,12 @@ class Config:
         "measuring",
         "add the L2 and L1 terms to the measured costs, as the book's network2 does",
     )
+    keep_weights: bool = setting(
+        False,
+        YES_OR_NO,
+        "measuring",
+        "keep the weights of the first layer after every epoch, which nndl page shows",
+    )
     target_accuracy: float | None = setting(
         None,
         optional(PERCENT),

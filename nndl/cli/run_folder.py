@@ -6,6 +6,7 @@ network.npz      the trained network
 curves.png       accuracy and cost by epoch
 mistakes.png     the most confident mistakes
 checkpoint.npz   all that is needed to resume the run or to extend it
+weights_by_epoch.npz  with --keep-weights: the weights of the first layer, for `nndl page`
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ WRITTEN = (
     "curves.png",
     "mistakes.png",
     "checkpoint.npz",
+    "weights_by_epoch.npz",
 )
 LARGEST_CONFIG = 2**20  # bytes
 
@@ -85,6 +87,11 @@ class RunFolder:
     def checkpoint_path(self) -> Path:
         """The file with the checkpoint."""
         return self.path / "checkpoint.npz"
+
+    @property
+    def weights_path(self) -> Path:
+        """The file with the first layer's weights by epoch, if the run keeps them."""
+        return self.path / "weights_by_epoch.npz"
 
     @property
     def curves_path(self) -> Path:

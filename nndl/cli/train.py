@@ -43,6 +43,7 @@ from nndl.stack import dense_layers
 from nndl.storage import load_checkpoint, read_about, save, save_checkpoint, save_history
 from nndl.storage.description import NETWORK, check_description, describe
 from nndl.storage.schema import check
+from nndl.storage.weights_by_epoch import keep_weights
 from nndl.text import printable
 from nndl.training import History, State, train
 from nndl.training.environment import environment
@@ -279,8 +280,15 @@ def run(
             folder.checkpoint_path, net, state, settings, _used(data), config=config.record()
         )
 
+    def after_epoch(net: Network, state: State) -> None:
+        if config.keep_weights:
+            keep_weights(folder.weights_path, net, len(state.history))
+        checkpoint(net, state)
+
     folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
+        if config.keep_weights:
+            keep_weights(folder.weights_path, net, 0)
         checkpoint(net, state)  # to resume from, if the first epoch is interrupted
     transform: Transform | None = None
     if config.expand in DISTORTIONS:
@@ -300,7 +308,7 @@ def run(
             transform=transform,
             regularized_cost=config.regularized_cost,
             progress=not args.quiet,
-            after_epoch=checkpoint,
+            after_epoch=after_epoch,
             checkpoint=checkpoint,
             checkpoint_seconds=args.checkpoint_seconds,
             state=state,

@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "measure a trained network, digit by digit",
     "plot": "draw the learning curves of runs",
     "predict": "read photographs or drawings of digits",
+    "page": "write a page on which a network reads the digits that you draw",
     "reproduce": "run the experiments of the book and draw its figures",
 }
 """The name of each command, which is also its module in `nndl.cli`, and what it does."""

@@ -1,0 +1,5 @@
+"""Exports of a trained network: a page to draw on."""
+
+from nndl.export.page import Page, make_page
+
+__all__ = ["Page", "make_page"]

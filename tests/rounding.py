@@ -1,13 +1,13 @@
-"""The author's run of c3-reg-full in other roundings than ours: minutes, so run it by hand.
+"""Replay the author's run c3-reg-full with other roundings than ours (takes minutes).
 
-python tests/rounding.py               in numbers of more bits than his, 80 on x86
-python tests/rounding.py float64       in his, with the operators of NumPy instead of calls of BLAS
-python tests/rounding.py 1 2 4 8 16    the replay, its sums taken in so many interleaved parts
-python tests/rounding.py blas          the replay with Dense, its sums as BLAS takes them here
+python tests/rounding.py               in longdouble arithmetic, 80 bits on x86
+python tests/rounding.py float64       in float64, with NumPy's operators instead of BLAS calls
+python tests/rounding.py 1 2 4 8 16    the replay with sums in 1, 2, ... interleaved parts
+python tests/rounding.py blas          the replay with Dense, with the sums of the local BLAS
 
-The first two are written from chapter 2 alone: of nndl they take the author's seeds and draws, and
-the data. They print how far every epoch is from what he published, and end with status 1 if a test
-count differs.
+The first two are written from chapter 2 alone; they use only the author's draws and the data of
+nndl. They print the difference to the published values for every epoch, and exit with status 1 if
+a test count differs.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Matrix = NDArray[np.floating]
 
 
 def main(dtype: type) -> int:
-    """Replay; return the exit status."""
+    """Replay in NumPy's arithmetic of a dtype; return the exit status."""
     if np.finfo(dtype).eps > np.finfo(np.float64).eps:
-        raise SystemExit(f"numbers of 64 bits or more are needed, not {dtype.__name__}")
+        raise SystemExit(f"expected a dtype of at least 64 bits, not {dtype.__name__}: use float64")
     print(f"{NAME} with a rounding of {float(np.finfo(dtype).eps):.1e}")
     training, _, test = load_mnist(dtype=np.uint8)
     authors, net = AuthorsRandom(), Network([784, REPLAYS[NAME].hidden, 10], dtype=np.float64)
@@ -48,7 +48,7 @@ def main(dtype: type) -> int:
     step, decay = dtype(RUN.eta) / M, dtype(RUN.eta) * dtype(RUN.lmbda) / len(training)
     theirs = published()[NAME]["curves"][""]
     curves: dict[str, list[float]] = {key: [] for key in KEYS}
-    print("distance from the author's: test cost, count; training cost, count, nearest decision")
+    print("ours - published: test cost, count; training cost, count; smallest margin of an image")
     for epoch in range(RUN.epochs):
         authors.shuffle(order)
         for start in range(0, len(order), M):
@@ -75,7 +75,7 @@ def main(dtype: type) -> int:
 
 
 def replayed(parts: str) -> None:
-    """Replay with sums in so many parts, or by "blas"; print the counts that differ."""
+    """Replay with sums in a number of parts, or by "blas"; print the counts that differ."""
     if parts == "blas":
         REPLAYS[NAME] = replace(REPLAYS[NAME], rounded=False)
         print([library.get("architecture") for library in threadpool_info()])
@@ -93,13 +93,13 @@ def replayed(parts: str) -> None:
 
 
 def feedforward(w: list[Matrix], b: list[Matrix], x: Matrix) -> tuple[Matrix, Matrix]:
-    """Return the outputs of the hidden and of the last layer, in columns."""
+    """Return the outputs of the hidden and of the last layer, one column per image."""
     hidden = 1 / (1 + np.exp(-(w[0] @ x + b[0])))
     return hidden, 1 / (1 + np.exp(-(w[1] @ hidden + b[1])))
 
 
 def measure(w: list[Matrix], b: list[Matrix], data: Dataset) -> tuple[float, int, float]:
-    """Return the cost, the images read correctly, and how near the nearest was to the other."""
+    """Return the cost, the number of correct images, and the smallest margin of an image."""
     a = feedforward(w, b, data.images.T.astype(w[0].dtype) / 256)[1]
     own = data.labels == np.arange(10)[:, None]
     with np.errstate(divide="ignore"):

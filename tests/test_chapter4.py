@@ -1,4 +1,4 @@
-"""Chapter 4's hand-built networks, and chapter 3's single neuron."""
+"""Chapter 4's networks set by hand, and chapter 3's single neuron."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_a_step_is_at_minus_b_over_w() -> None:
     assert net.biases[0].item() == -400
 
 
-def test_a_bump_has_its_height_inside_and_0_outside() -> None:
+def test_a_bump_has_its_height_inside_its_interval_and_0_outside() -> None:
     net = bumps([(0.4, 0.6)], [0.8])
     np.testing.assert_allclose(net(np.array([[0.3, 0.5, 0.7]]))[0], [0, 0.8, 0], atol=1e-9)
 
 
-def test_five_bumps_come_as_near_to_the_goal_as_five_can() -> None:
+def test_the_best_heights_minimize_the_deviation_of_five_bumps() -> None:
     net = bumps(FIFTHS, best_heights())
     assert average_deviation(net) == pytest.approx(0.372, abs=0.001)
     np.testing.assert_allclose(best_heights(), [-1.243, -1.423, -0.341, -0.983, 1.143], atol=0.03)
@@ -41,7 +41,7 @@ def test_five_bumps_come_as_near_to_the_goal_as_five_can() -> None:
         assert average_deviation(bumps(FIFTHS, moved)) > average_deviation(net)
 
 
-def test_more_bumps_come_nearer() -> None:
+def test_more_bumps_deviate_less() -> None:
     def deviation(n: int) -> float:
         edges = [(i / n, (i + 1) / n) for i in range(n)]
         return average_deviation(bumps(edges, best_heights(n), w=10_000))
@@ -55,13 +55,13 @@ def test_the_target_is_equation_113() -> None:
     assert grid.max() == pytest.approx(0.8528, abs=1e-4)
 
 
-def test_a_tower_stands_on_its_rectangle_only() -> None:
+def test_a_tower_is_1_over_its_rectangle_and_0_elsewhere() -> None:
     net = tower((0.4, 0.6), (0.3, 0.7))
     points = np.array([[0.5, 0.5, 0.1, 0.1], [0.5, 0.1, 0.5, 0.1]])
     np.testing.assert_allclose(net(points)[0], [1, 0, 0, 0], atol=0.01)
 
 
-def test_two_towers_add_with_their_heights() -> None:
+def test_two_towers_have_their_own_heights() -> None:
     net = towers([((0.1, 0.2), (0.8, 0.9)), ((0.7, 0.8), (0.2, 0.3))], [0.7, 0.5])
     points = np.array([[0.15, 0.75, 0.5], [0.85, 0.25, 0.5]])
     np.testing.assert_allclose(net(points)[0], [0.7, 0.5, 0], atol=0.01)

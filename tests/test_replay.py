@@ -1,4 +1,4 @@
-"""The author's own runs: his published numbers, digit for digit."""
+"""Replays of the author's runs give his published numbers, digit for digit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nndl.reproduction.replay import REPLAYS, AuthorsRandom, agreement, average_
 Sets = tuple[Dataset, Dataset, Dataset]
 
 
-def test_average_darkness_is_the_books(mnist: Sets) -> None:
+def test_classification_by_average_darkness_gives_the_books_count(mnist: Sets) -> None:
     assert average_darkness(mnist[0], mnist[2]) == 2225
 
 
 @pytest.mark.parametrize(("name", "epochs"), [("c3-overfit-1000", 21), ("c3-reg-1000", 21)])
-def test_first_epochs_of_the_authors_curves(
+def test_a_replay_gives_the_first_epochs_of_the_authors_curves(
     mnist: Sets, monkeypatch: pytest.MonkeyPatch, name: str, epochs: int
 ) -> None:
     program = REPLAYS[name]
@@ -38,7 +38,7 @@ def test_first_epochs_of_the_authors_curves(
         np.testing.assert_allclose(ours, theirs[: len(sampled)], rtol=0, atol=tolerance)
 
 
-def test_the_shuffle_is_python_2s_and_not_python_3s() -> None:
+def test_the_shuffle_is_that_of_python_2() -> None:
     order, theirs = list(range(10)), list(range(10))
     AuthorsRandom().shuffle(order)
     random.Random(12345678).shuffle(theirs)
@@ -46,7 +46,7 @@ def test_the_shuffle_is_python_2s_and_not_python_3s() -> None:
     assert order != theirs
 
 
-def test_the_draws_are_biases_first_then_weights() -> None:
+def test_biases_are_drawn_before_weights() -> None:
     net = Network([3, 2, 1], dtype=np.float64)
     AuthorsRandom().draw(net, large=False)
     stream = np.random.RandomState(12345678)
@@ -55,7 +55,7 @@ def test_the_draws_are_biases_first_then_weights() -> None:
     np.testing.assert_array_equal(net.weights[0], stream.randn(2, 3) / np.sqrt(3))
 
 
-def test_agreement_counts_what_differs_and_says_where() -> None:
+def test_agreement_counts_differences_and_gives_the_first_epoch() -> None:
     series = published()["c3-winit-30"]
     curves = {
         name: {key: list(values) for key, values in quantities.items()}
@@ -64,14 +64,14 @@ def test_agreement_counts_what_differs_and_says_where() -> None:
     assert agreement("c3-winit-30", curves).differ == 0
     curves["old"]["evaluation_correct"][17] += 1
     found = agreement("c3-winit-30", curves)
-    assert (found.values, found.differ, found.parts_at) == (60, 1, {"old": 17})
+    assert (found.values, found.differ, found.first_difference) == (60, 1, {"old": 17})
     curves["old"]["evaluation_correct"][3] = float("nan")
-    assert agreement("c3-winit-30", curves).parts_at == {"old": 3}
+    assert agreement("c3-winit-30", curves).first_difference == {"old": 3}
     curves["new"]["evaluation_correct"].pop()
-    with pytest.raises(ValueError, match=r"published up to epoch 29, .*: replay it again"):
+    with pytest.raises(ValueError, match=r"up to epoch 29, .* got \{.*: replay it again"):
         agreement("c3-winit-30", curves)
 
 
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="no replay is called 'c3-nothing'"):
+def test_an_unknown_replay_is_refused() -> None:
+    with pytest.raises(ValueError, match="no replay is named 'c3-nothing'"):
         replay("c3-nothing")

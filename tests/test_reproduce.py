@@ -1,4 +1,4 @@
-"""Running the experiments: resumable, in processes or on a cluster, and reported truly."""
+"""Running experiments: resumable, in processes or on a Dask cluster, with a rendered report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,21 +19,26 @@ from scipy.optimize import curve_fit
 
 from nndl._typing import Array
 from nndl.network import Network
-from nndl.reproduction import experiments, jobs
-from nndl.reproduction.experiments import EXPERIMENTS, Reading, run_seed, vote
+from nndl.reproduction import jobs
+from nndl.reproduction import run as run_module
+from nndl.reproduction.experiments import EXPERIMENTS
+from nndl.reproduction.experiments.record import Procedure
+from nndl.reproduction.notes import NOTES, Footnotes
+from nndl.reproduction.reading import Reading, vote
 from nndl.reproduction.report import render
+from nndl.reproduction.run import PROCEDURES, run_seed
 from nndl.training import History, TrainingInterrupted
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "book"
 SCRIPT = [sys.executable, str(ROOT / "scripts" / "reproduce_book.py")]
-QUICK = ["c3-hp-a", "c3-hp-b", "c3-hp-d"]  # a thousand images, no hidden layer
+QUICK = ["c3-hp-a", "c3-hp-d"]  # a thousand images, no hidden layer
 
 pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def _results(folder: Path) -> dict[str, dict[str, object]]:
-    """Return every result in a folder without what depends on the clock."""
+    """Return every result in a folder without its times."""
     found = {}
     for path in sorted(folder.glob("book/*/seed-*.json")):
         result = json.loads(path.read_text())
@@ -51,29 +57,94 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, o
     return _results(folder)
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(
+def _start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, with Ctrl-C enabled."""
+    return subprocess.Popen(
+        [*SCRIPT, "--results", str(folder), "run", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# Kills, interrupts and clusters.
+
+
+def test_a_killed_command_continues_with_the_unfinished_seeds(
     tmp_path: Path, reference: dict[str, dict[str, object]]
 ) -> None:
     command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--jobs", "2"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    first = _start(tmp_path, *QUICK, "--jobs", "2")
     assert first.stdout is not None
-    first.stdout.readline()  # one result is written
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    first.stdout.close()
+    with closing(first.stdout):
+        first.stdout.readline()  # one result is written
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("book/*/seed-*.json")}
     assert 1 <= len(before) < len(reference)
     subprocess.run(command, check=True, capture_output=True)
     assert _results(tmp_path) == reference
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
-    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_half_written_files_of_a_killed_command_are_deleted(tmp_path: Path) -> None:
+    result, checkpoint = tmp_path / "book" / "c3-hp-d", tmp_path / "runs" / "book"
+    parts = [
+        result / ".seed-0.json.0123abcd.part",
+        checkpoint / ".c6-shallow-seed-0.npz.0123abcd.part",
+    ]
+    for part in parts:
+        part.parent.mkdir(parents=True)
+        part.touch()
+    kept = checkpoint / "c6-shallow-seed-0.npz"
+    kept.touch()
+    jobs.run(tmp_path / "book", [], lambda: jobs.workers(1))
+    assert not any(part.exists() for part in parts)
+    assert kept.exists()
+
+
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_ctrl_c_stops_in_seconds_and_keeps_results_and_checkpoints(
+    tmp_path: Path, kill: Any
+) -> None:
+    """SIGINT to the command alone, as from `kill -INT`, or to its group, as from a terminal."""
+    process = _start(tmp_path, "c6-shallow", "c3-hp-d", "--jobs", "2")
+    checkpoint = tmp_path / "runs" / "book" / "c6-shallow-seed-0.npz"
+    _wait_until(checkpoint.exists)
+    _wait_until((tmp_path / "book" / "c3-hp-d" / "seed-0.json").exists)
+    start = time.monotonic()
+    kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate()
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert checkpoint.exists()
+    assert json.loads((tmp_path / "book" / "c3-hp-d" / "seed-0.json").read_text())["seed"] == 0
+    assert not (tmp_path / "book" / "c6-shallow").exists()
+    _wait_until(lambda: not _exists(process.pid), seconds=5)  # the workers have ended too
 
 
 def test_a_worker_process_that_dies_is_replaced(
     tmp_path: Path, reference: dict[str, dict[str, object]]
 ) -> None:
-    command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--jobs", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with _start(tmp_path, *QUICK, "--jobs", "1") as process:
         assert process.stdout is not None
         process.stdout.readline()
         children = subprocess.run(
@@ -85,77 +156,92 @@ def test_a_worker_process_that_dies_is_replaced(
     assert _results(tmp_path) == reference
 
 
+Cluster = tuple[str, list[subprocess.Popen[bytes]]]
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """The address of a scheduler, and its process with those of two workers."""
     pytest.importorskip("distributed", reason="needs the extra: pip install '.[dask]'")
     address = tmp_path / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    base = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    scheduler = subprocess.Popen(
-        [
-            *base,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(address),
-        ],
-        **quiet,
-    )
-    worker = [
-        sys.executable,
-        "-m",
-        "distributed.cli.dask_worker",
-        "--host",
-        "127.0.0.1",
-        "--scheduler-file",
-        str(address),
-        "--nthreads",
-        "1",
-        "--no-nanny",
-        "--no-dashboard",
+    common = ["--host", "127.0.0.1", "--scheduler-file", str(address), "--no-dashboard"]
+    scheduler = ["distributed.cli.dask_scheduler", *common, "--port", "0"]
+    worker = ["distributed.cli.dask_worker", *common, "--nthreads", "1", "--no-nanny"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for words in (scheduler, worker, worker)
     ]
-    workers = [subprocess.Popen(worker, cwd=tmp_path, **quiet) for _ in range(2)]
-    deadline = time.monotonic() + 30
-    while not address.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield json.loads(address.read_text())["address"], workers
-    for process in (*workers, scheduler):
+    _wait_until(address.exists)
+    yield json.loads(address.read_text())["address"], processes
+    for process in processes:
         process.kill()
         process.wait()
 
 
 def test_a_dask_cluster_loses_a_worker_but_no_result(
-    tmp_path: Path,
-    cluster: tuple[str, list[subprocess.Popen[bytes]]],
-    reference: dict[str, dict[str, object]],
+    tmp_path: Path, cluster: Cluster, reference: dict[str, dict[str, object]]
 ) -> None:
-    address, workers = cluster
-    command = [*SCRIPT, "--results", str(tmp_path), "run", *QUICK, "--dask", address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    address, (_, worker, _) = cluster
+    with _start(tmp_path, *QUICK, "--dask", address) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
-        workers[0].kill()
+        worker.kill()
         lines += process.stdout.readlines()
     assert process.returncode == 0
     assert _results(tmp_path) == reference
     assert len([line for line in lines if line.startswith("[")]) == len(reference)
 
 
-def test_no_scheduler_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_dask_scheduler_that_dies_is_one_line_and_status_1(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    address, (scheduler, *_) = cluster
+    process = _start(tmp_path, "c3-hp-d", "c1-net30", "--dask", address)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    scheduler.kill()
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    [error] = [line for line in rest.splitlines() if not line.startswith("[")]
+    assert "the Dask scheduler at tcp://" in error
+    assert "start it again, then run the same command" in error
+    assert first.startswith("[1/10] c3-hp-d seed 0")
+    assert (tmp_path / "book" / "c3-hp-d" / "seed-0.json").exists()
+
+
+def test_ctrl_c_ends_a_command_that_runs_on_a_dask_cluster(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    process = _start(tmp_path, "c3-hp-d", "c1-net30", "--dask", cluster[0])
+    assert process.stdout is not None
+    process.stdout.readline()
+    start = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+
+
+def test_a_missing_dask_scheduler_is_one_line_and_status_1(tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="needs the extra: pip install '.[dask]'")
-    command = [*SCRIPT, "--results", str(tmp_path), "run", "c3-hp-a", "--dask", "tcp://127.0.0.1:9"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("reproduce_book.py: error: ")
+    process = _start(tmp_path, "c3-hp-a", "--dask", "tcp://127.0.0.1:9")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    assert "error: " in output.splitlines()[-1]
+
+
+# Runs and their results.
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_where_results_lie_may_stand_before_the_command_or_after_it(
+def test_the_flag_results_is_accepted_before_and_after_the_command(
     tmp_path: Path, first: bool
 ) -> None:
     place = ["--results", str(tmp_path)]
@@ -167,16 +253,81 @@ def test_where_results_lie_may_stand_before_the_command_or_after_it(
 
 
 @pytest.mark.parametrize("name", ["c3-hp-d", "c6-shallow"])
-def test_what_ctrl_c_has_cut_short_is_no_result(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_interrupted_run_is_not_a_result(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def interrupted(net: Network, *args: object, **more: object) -> History:
         raise TrainingInterrupted(History({"validation_accuracy": [0.5]}, ended="interrupted"))
 
-    monkeypatch.setattr(experiments, "train", interrupted)
+    monkeypatch.setattr(run_module, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_seed(name, 0)
 
 
-def test_readings_are_the_books_statistics() -> None:
+def test_an_experiment_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
+    seeds = EXPERIMENTS["c3-hp-d"].seeds
+    assert len(jobs.pending(tmp_path, ["c3-hp-d", "c3-hp-d"])) == seeds
+
+
+def test_a_run_whose_costs_overflow_records_accuracies_only() -> None:
+    result = run_seed("c3-hp-a", 0)
+    assert "float64" in result["network"]
+    assert set(result["epochs"]) == {"eta", "validation_accuracy"}
+    assert result["epochs"]["validation_accuracy"][-1] == result["final"]["validation_accuracy"]
+    assert (len(result["epochs"]["eta"]), result["final"]["epochs"]) == (3, 3)
+
+
+def test_a_result_without_its_cpu_is_refused_by_name(tmp_path: Path) -> None:
+    result = run_seed("c3-hp-d", 0)
+    del result["environment"]["cpu"]
+    jobs.save(tmp_path, result)
+    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
+        jobs.load_results(tmp_path, "c3-hp-d")
+
+
+# The tables.
+
+
+def test_every_procedure_has_a_function() -> None:
+    assert set(PROCEDURES) == set(get_args(Procedure))
+    assert {e.procedure for e in EXPERIMENTS.values()} == set(PROCEDURES)
+
+
+def test_every_committed_result_is_a_run_of_its_experiment() -> None:
+    """The settings in the result files are those of the tables."""
+    count = 0
+    for name, e in EXPERIMENTS.items():
+        for result in jobs.load_results(RESULTS, name):
+            count += 1
+            assert result["experiment"] == name
+            assert result["settings"] == {
+                key: getattr(e.settings, key) for key in result["settings"]
+            }, name
+    assert count == sum(e.seeds for e in EXPERIMENTS.values())
+
+
+def test_every_note_is_used_and_every_used_note_exists() -> None:
+    used = {note for e in EXPERIMENTS.values() for note in e.notes} | {"after-last-epoch"}
+    assert used == set(NOTES)
+
+
+def test_notes_are_numbered_in_the_order_of_their_first_use() -> None:
+    footnotes = Footnotes()
+    assert footnotes.links(("paper",)) == "[1](#notes)"
+    assert footnotes.links(("l1", "paper")) == "[1](#notes), [2](#notes)"
+    assert footnotes.render() == f"1. {NOTES['paper']}\n2. {NOTES['l1']}"
+
+
+def test_a_measurement_after_training_is_of_the_best_epoch_only_if_training_ends_on_it() -> None:
+    for name, e in EXPERIMENTS.items():
+        for reading in e.readings:
+            if reading.statistic == "at best validation":
+                watched = reading.quantity.removesuffix("_accuracy") in e.monitor
+                assert e.layers or e.settings.keeps_best or watched, name
+
+
+# Readings and the report.
+
+
+def test_readings_are_the_statistics_they_name() -> None:
     result = {
         "epochs": {
             "test_accuracy": [0.9, 0.95, 0.93],
@@ -193,16 +344,18 @@ def test_readings_are_the_books_statistics() -> None:
     assert Reading("epochs", "last").of(result) == 3
 
 
-def test_what_is_measured_at_the_end_is_of_the_best_epoch_only_where_training_ends_on_it() -> None:
-    for name, e in EXPERIMENTS.items():
-        for reading in e.readings:
-            if reading.statistic == "at best validation":
-                watched = reading.quantity.removesuffix("_accuracy") in e.monitor
-                assert e.layers or e.settings.keeps_best or watched, name
+def test_the_vote_is_the_plurality_and_the_first_of_equal_counts_wins() -> None:
+    def network(*wrong: list[int]) -> dict[str, Any]:
+        return {"final": {"mistakes": list(wrong)}}
+
+    five = [network([1, 5], [2, 3]), network([1, 5]), network([1, 6]), network(), network([2, 4])]
+    assert vote(five) == [(1, 5)]  # two say 5, two are correct, and a 5 came first
+    assert vote(five[::-1]) == []  # now a correct one came first
+    assert vote([network([7, 1], [3, 0])]) == [(3, 0), (7, 1)]
 
 
 def test_the_accuracy_with_very_much_data() -> None:
-    """Chapter 3's problem: a law that sizes up to 20,000 obey foretells that of 50,000."""
+    """Chapter 3's problem: a law fitted to sizes up to 20,000 predicts the error at 50,000."""
     sizes = np.array([100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000])
     last = Reading("validation_accuracy", "last")
     errors = [
@@ -220,36 +373,6 @@ def test_the_accuracy_with_very_much_data() -> None:
 
 def test_the_page_of_results_is_not_stale() -> None:
     folder = ROOT / "results"
-    assert (folder / "README.md").read_text() == render(folder), (
-        "results/README.md is stale: python scripts/reproduce_book.py report"
+    assert (folder / "README.md").read_text(encoding="utf-8") == render(folder), (
+        "results/README.md is stale: nndl reproduce report"
     )
-
-
-def test_the_vote_is_the_plurality_and_of_equals_the_first() -> None:
-    def network(*wrong: list[int]) -> dict[str, Any]:
-        return {"final": {"mistakes": list(wrong)}}
-
-    five = [network([1, 5], [2, 3]), network([1, 5]), network([1, 6]), network(), network([2, 4])]
-    assert vote(five) == [(1, 5)]  # two say 5, two are right, and a 5 came first
-    assert vote(five[::-1]) == []  # now one that is right
-    assert vote([network([7, 1], [3, 0])]) == [(3, 0), (7, 1)]
-
-
-def test_an_experiment_that_is_named_twice_is_run_once(tmp_path: Path) -> None:
-    seeds = EXPERIMENTS["c3-hp-d"].seeds
-    assert len(jobs.pending(tmp_path, ["c3-hp-d", "c3-hp-d"])) == seeds
-
-
-def test_of_costs_that_overflow_the_accuracy_is_measured() -> None:
-    result = run_seed("c3-hp-a", 0)
-    assert "float64" in result["network"]
-    assert result["epochs"]["validation_accuracy"][-1] == result["final"]["validation_accuracy"]
-    assert (len(result["epochs"]["eta"]), result["final"]["epochs"]) == (3, 3)
-
-
-def test_a_result_without_its_environment_is_named(tmp_path: Path) -> None:
-    result = run_seed("c3-hp-d", 0)
-    del result["environment"]["cpu"]
-    jobs.save(tmp_path, result)
-    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
-        jobs.load_results(tmp_path, "c3-hp-d")

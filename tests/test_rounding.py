@@ -1,4 +1,4 @@
-"""Layers that round alike on every machine: their order of sums, and that they are Dense."""
+"""RoundedDense: the order of its sums, and its agreement with Dense."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nndl.layers import Dense
 from nndl.network import Network
 from nndl.reproduction.rounding import RoundedDense, product
 
-ETA, LMBDA, N, M = 0.5, 5.0, 1000, 12  # NumPy sums in pairs from 8 on
+ETA, LMBDA, N, M = 0.5, 5.0, 1000, 12  # NumPy sums 8 or more numbers pairwise
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 99))
-def test_products_are_summed_in_interleaved_parts(n: int, parts: int, seed: int) -> None:
+def test_a_product_is_summed_in_interleaved_parts(n: int, parts: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     w, a = rng.standard_normal((3, n)), rng.standard_normal((n, 2))
     z = product(w, a, parts)
@@ -43,13 +43,13 @@ def batch() -> tuple[Array, Array]:
     return rng.random((9, M)), np.ascontiguousarray(np.eye(3)[rng.integers(0, 3, M)].T)
 
 
-def test_only_the_rounding_differs_from_dense(batch: tuple[Array, Array]) -> None:
+def test_it_differs_from_dense_only_by_rounding(batch: tuple[Array, Array]) -> None:
     rounded, dense = _trained(RoundedDense, *batch), _trained(Dense, *batch)
     for ours, theirs in zip(rounded.parameters, dense.parameters, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14)
 
 
-def test_the_steps_are_those_of_the_authors_loop_to_the_last_bit(
+def test_updates_equal_a_loop_over_examples_to_the_last_bit(
     batch: tuple[Array, Array],
 ) -> None:
     start = Network([9, 6, 3], rng=0, dtype=np.float64)
@@ -72,8 +72,8 @@ def test_the_steps_are_those_of_the_authors_loop_to_the_last_bit(
         np.testing.assert_array_equal(ours, his)
 
 
-def test_what_it_does_not_round_is_refused(batch: tuple[Array, Array]) -> None:
-    with pytest.raises(ValueError, match="float64, not in float32"):
+def test_float32_momentum_and_l1_are_refused(batch: tuple[Array, Array]) -> None:
+    with pytest.raises(ValueError, match="float64, not float32"):
         Network([RoundedDense(3)], input_shape=9)
     net = Network([RoundedDense(3)], input_shape=9, rng=0, dtype=np.float64)
     for more in ({"mu": 0.5}, {"lmbda_l1": 1.0}):

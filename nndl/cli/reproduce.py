@@ -1,4 +1,4 @@
-"""Reproduce the book: replay the author's runs, run every experiment over seeds, draw, report.
+"""Reproduce the results of the book 'Neural Networks and Deep Learning'.
 
 nndl reproduce list
 nndl reproduce replay c3-overfit-1000 --out DIR
@@ -22,9 +22,7 @@ from nndl.data import load_mnist
 from nndl.files import make_folder, write_text
 from nndl.reproduction import jobs
 from nndl.reproduction.experiments import EXPERIMENTS
-from nndl.reproduction.figures import draw_all
 from nndl.reproduction.replay import REPLAYS, agreement, as_json, average_darkness, replay
-from nndl.reproduction.report import render
 
 RESULTS = Path("results")  # in the current folder
 
@@ -36,51 +34,67 @@ def main(argv: list[str] | None = None) -> int:
         args.command(args)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            "interrupted; finished seeds are kept: run the same command again to continue"
+            "interrupted; finished runs are kept: run the same command again to continue"
         ) from None
-    except RuntimeError as error:  # of experiments that failed
+    except RuntimeError as error:  # experiments failed
         raise CommandError(str(error)) from error
     return 0
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """Return the flags."""
-    parser = Parser(
-        prog=program_name("reproduce"),
-        description="Reproduce the results of the book 'Neural Networks and Deep Learning'.",
-    )
+    """Return the parsed arguments; ``command`` is the function to call with them."""
+    parser = Parser(prog=program_name("reproduce"), description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--results", type=path_of, default=RESULTS, help="where results lie (%(default)s)"
+        "--results",
+        type=path_of,
+        default=RESULTS,
+        metavar="DIR",
+        help="folder of the results (default: %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    sub = commands.add_parser("list", help="every experiment, its seeds done, and every replay")
+    sub = commands.add_parser("list", help="list all experiments with their finished seeds")
     sub.set_defaults(command=list_all)
 
-    sub = commands.add_parser("replay", help="the author's own runs, digit for digit")
+    sub = commands.add_parser("replay", help="replay runs of the book's author, digit for digit")
     sub.add_argument("names", nargs="+", metavar="NAME", choices=[*REPLAYS, "c1-darkness", "all"])
-    sub.add_argument("--out", type=path_of, metavar="DIR", help="write DIR/NAME.json")
+    sub.add_argument("--out", type=path_of, metavar="DIR", help="write the curves to DIR/NAME.json")
     sub.set_defaults(command=replay_all)
 
-    sub = commands.add_parser("run", help="experiments over seeds; finished seeds are kept")
+    sub = commands.add_parser("run", help="run experiments; finished seeds are not run again")
     sub.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
         type=experiment,
-        help="names from list; all of them where none is given",
+        help="experiments, as named by the command list (default: all)",
     )
-    sub.add_argument("--chapter", type=int, action="append", choices=(1, 3, 5, 6), default=[])
-    sub.add_argument("--jobs", type=whole, default=os.cpu_count(), help="processes (%(default)s)")
-    sub.add_argument("--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead")
+    sub.add_argument(
+        "--chapter",
+        type=int,
+        action="append",
+        choices=(1, 3, 5, 6),
+        default=[],
+        help="all experiments of a chapter; may be repeated",
+    )
+    sub.add_argument(
+        "--jobs",
+        type=whole,
+        default=os.cpu_count(),
+        metavar="N",
+        help="number of worker processes (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--dask", metavar="tcp://HOST:PORT", help="run on a Dask cluster instead of local processes"
+    )
     sub.set_defaults(command=run)
 
-    sub = commands.add_parser("figures", help="draw the book's figures from what has been run")
+    sub = commands.add_parser("figures", help="draw the book's figures from the results")
     sub.set_defaults(command=figures)
 
-    sub = commands.add_parser("report", help="write results/README.md from what has been run")
+    sub = commands.add_parser("report", help="write README.md in the folder of the results")
     sub.set_defaults(command=report)
-    for sub in commands.choices.values():
+    for sub in commands.choices.values():  # --results is accepted after the command as well
         sub.add_argument(
             "--results", type=path_of, default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
@@ -88,24 +102,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def experiment(text: str) -> str:
-    """Return a name on the command line."""
+    """Return the name of an experiment; ArgumentTypeError if there is none of that name."""
     if text not in EXPERIMENTS:
-        raise argparse.ArgumentTypeError(f"no experiment is called {text!r}: see list")
+        raise argparse.ArgumentTypeError(
+            f"there is no experiment {text!r}: the command list shows their names"
+        )
     return text
 
 
 def list_all(args: argparse.Namespace) -> None:
-    """Print every experiment with the seeds that are done, and every replay."""
+    """Print every experiment with its number of finished seeds, and the names of the replays."""
     for name, e in EXPERIMENTS.items():
         done = len(jobs.load_results(args.results / "book", name))
-        print(f"{name:28s} {done} of {e.seeds} seeds  {e.title}")
+        print(f"{name:31s} {done} of {e.seeds} seeds  {e.title}")
     done = len(jobs.load_results(args.results / "book", "c6-dropout"))
-    print(f"{'c6-ensemble':28s} {done} of 5 networks  the vote of those of c6-dropout")
+    print(f"{'c6-ensemble':31s} {done} of 5 networks  the vote of the networks of c6-dropout")
     print("\nreplays:", ", ".join(["c1-darkness", *REPLAYS]))
 
 
 def replay_all(args: argparse.Namespace) -> None:
-    """Replay the author's runs; say how many of his published values agree."""
+    """Replay runs of the author; print how many of the published values differ."""
     if args.out:
         make_folder(args.out)
     for name in [*REPLAYS, "c1-darkness"] if "all" in args.names else args.names:
@@ -118,32 +134,36 @@ def replay_all(args: argparse.Namespace) -> None:
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
         found = agreement(name, curves)
         print(f"{name}: {found.values} published values, {found.differ} differ")
-        for curve, epoch in found.parts_at.items():
-            print(f"  {curve or 'it'} parts from the author's at epoch {epoch}")
+        for curve, epoch in found.first_difference.items():
+            print(f"  {f'curve {curve}' if curve else 'the curve'} differs from epoch {epoch} on")
         if found.differ and name in REPLAYS and REPLAYS[name].note:
             print(f"  {REPLAYS[name].note}")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run what has no result yet."""
+    """Run the experiments that have no result yet."""
     if args.names and args.chapter:
-        raise UsageError("give names or --chapter, not both")
+        raise UsageError("expected names or --chapter, not both: leave one of them out")
     names = args.names or [
-        name for name in EXPERIMENTS if not args.chapter or int(name[1]) in args.chapter
+        name for name, e in EXPERIMENTS.items() if not args.chapter or e.chapter in args.chapter
     ]
-    open_pool = (
+    executor = (
         partial(jobs.dask_cluster, args.dask) if args.dask else partial(jobs.workers, args.jobs)
     )
-    jobs.run(args.results / "book", names, open_pool, lambda line: print(line, flush=True))
+    jobs.run(args.results / "book", names, executor, lambda line: print(line, flush=True))
 
 
 def figures(args: argparse.Namespace) -> None:
-    """Draw the figures into results/figures."""
+    """Draw the figures into the folder figures of the results."""
+    from nndl.reproduction.figures import draw_all  # imports Matplotlib
+
     draw_all(args.results, print)
 
 
 def report(args: argparse.Namespace) -> None:
     """Write the page of results."""
+    from nndl.reproduction.report import render
+
     path = args.results / "README.md"
     write_text(path, render(args.results))
-    print(f"written to {path}")
+    print(f"wrote {path}")

@@ -1,1 +1,1 @@
-"""The book, reproduced: its experiments, the author's own runs, its figures, the report."""
+"""Reproduction of the book: its experiments, replays of the author's runs, figures, report."""

@@ -1,4 +1,4 @@
-"""Networks built by hand: chapter 4's steps, bumps and towers, and chapter 3's single neuron."""
+"""Networks set by hand: chapter 4's steps, bumps and towers, and chapter 3's single neuron."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GRID = np.arange(100) / 100
 
 
 def step(s: float, w: float = STEEP) -> Network:
-    """Return the neuron sigma(w x + b) whose step is at x = s: b = -w s."""
+    """Return a neuron sigma(w x + b) with its step at x = s, so that b = -w s."""
     net = _empty([1, 1], sigmoid)
     net.weights[0][...], net.biases[0][...] = w, -w * s
     return net
@@ -42,7 +42,7 @@ def bumps(edges: Sequence[Interval], heights: Sequence[float], w: float = STEEP)
     """Return a network with one input whose weighted output is a sum of bumps.
 
     Each bump is a pair of step neurons, at the ends of its interval, with output weights h and -h.
-    The output neuron is linear; sigma of it is what the book's network answers.
+    The output neuron is linear; sigma of its output is the output of the book's network.
     """
     net = _empty([1, 2 * len(edges), 1])
     net.weights[0][...] = w
@@ -57,25 +57,25 @@ def target(x: Floats) -> Floats:
 
 
 def goal(x: Floats) -> Floats:
-    """Return what the weighted output has to be for the output to be `target`."""
+    """Return the weighted output for which the output is `target`."""
     result: Floats = logit(target(x))
     return result
 
 
 def best_heights(n: int = 5) -> Floats:
-    """Return the heights of n equal bumps with the least `average_deviation`.
+    """Return the heights of n bumps of equal width with the smallest `average_deviation`.
 
-    Of all constants the median has the least mean absolute deviation. n must divide 100.
+    The median minimizes the mean absolute deviation from a constant. n must divide 100.
     """
     heights: Floats = np.median(goal(GRID).reshape(n, -1), axis=1)
     return heights
 
 
 def average_deviation(net: Network) -> float:
-    """Return the mean of |weighted output - goal|, as the page of chapter 4 scores it.
+    """Return the mean of |weighted output - goal|, the score of chapter 4's interactive page.
 
-    The goal is taken at 0, 0.01, ..., 0.99, the network in the middle of each such hundredth, where
-    no step is on its way.
+    The goal is taken at 0, 0.01, ..., 0.99; the network at the middle of each of these intervals,
+    away from the steps.
     """
     return float(np.abs(net(GRID[None] + 0.005)[0] - goal(GRID)).mean())
 
@@ -83,8 +83,8 @@ def average_deviation(net: Network) -> float:
 def tower(x: Interval, y: Interval, h: float = 10.0, w: float = STEEP) -> Network:
     """Return a network with inputs x and y that is near 1 over a rectangle and near 0 elsewhere.
 
-    An x bump and a y bump of height h add to 2h over the rectangle and to h or 0 outside; the
-    output neuron's bias -3h/2 tells them apart.
+    An x bump and a y bump of height h add up to 2h over the rectangle and to h or 0 elsewhere; the
+    output neuron's bias -3h/2 separates the two.
     """
     return towers([(x, y)], [1.0], h, w, readout=False)
 
@@ -97,9 +97,9 @@ def towers(
     *,
     readout: bool = True,
 ) -> Network:
-    """Return a network whose output is a weighted sum of towers, by a linear output neuron.
+    """Return a network whose linear output neuron gives a weighted sum of towers.
 
-    Without ``readout`` the towers themselves are the outputs, a neuron for each.
+    Without ``readout`` the outputs are the towers themselves, one neuron for each.
     """
     k = len(places)
     net = _empty([2, 4 * k, k, 1]) if readout else _empty([2, 4 * k, k], sigmoid)
@@ -123,7 +123,7 @@ def saturation(
     Returns
     -------
     outputs, costs : ndarray, shape (epochs + 1,)
-        Before the first epoch and after each.
+        Before the first epoch and after each epoch.
     """
     net = Network([1, 1], cost=cost, dtype=np.float64, output=sigmoid)
     net.weights[0][...], net.biases[0][...] = w, b
@@ -138,5 +138,5 @@ def saturation(
 
 
 def _empty(sizes: list[int], output: Activation = identity) -> Network:
-    """Return a network of sigmoid neurons with all parameters 0 and the given kind of output."""
+    """Return a network of sigmoid neurons with all parameters 0 and the given output activation."""
     return Network(sizes, cost=quadratic, output=output, init=zeros, dtype=np.float64)

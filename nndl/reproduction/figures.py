@@ -34,9 +34,9 @@ from nndl.reproduction.chapter4 import (
     tower,
     towers,
 )
-from nndl.reproduction.experiments import Result, vote
 from nndl.reproduction.jobs import load_results
 from nndl.reproduction.published import published
+from nndl.reproduction.reading import Result, vote
 from nndl.reproduction.replay import from_json
 
 __all__ = ["FIGURES", "draw_all"]

@@ -1,40 +1,46 @@
-"""Running many experiments: seeds as jobs, a JSON file for each, nothing run twice."""
+"""Running many experiments: each seed is a job with a result file, and no job is run twice."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from nndl.files import folder_lock, make_folder, write_text
-from nndl.reproduction.experiments import EXPERIMENTS, Result, run_seed
+from nndl.reproduction.experiments import EXPERIMENTS
+from nndl.reproduction.reading import Result
+from nndl.reproduction.run import run_seed
 from nndl.storage.schema import check
 
-__all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "workers"]
+__all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "save", "workers"]
 
 Job = tuple[str, int]
-TRIES = 3  # how often a job may take its worker process down with it
+"""Name and seed of an experiment."""
+ATTEMPTS = 3  # how often jobs are started again after a worker process died
 
 
 def result_path(folder: Path, name: str, seed: int) -> Path:
-    """Return where the result of a seed lies: folder/name/seed-0.json."""
+    """Return the path of the result of a seed: folder/name/seed-0.json."""
     return folder / name / f"seed-{seed}.json"
 
 
 def load_results(folder: Path, name: str) -> list[Result]:
-    """Return the results of an experiment that are there, in the order of their seeds.
+    """Return the existing results of an experiment in the order of their seeds.
 
     Raises
     ------
     ValueError
-        If a file is no result: it says which.
+        If a file is not a result; the message names it.
     """
     paths = (result_path(folder, name, seed) for seed in range(EXPERIMENTS[name].seeds))
     return [_load(path) for path in paths if path.exists()]
@@ -44,9 +50,9 @@ def _load(path: Path) -> Result:
     try:
         result: Result = json.loads(path.read_text(encoding="utf-8"))
         check(result, _RESULT, "it")
-    except ValueError as error:  # of the encoding and of the JSON too
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
         raise ValueError(
-            f"{path} is not the result of a run: {error}; delete it, and the run is done again"
+            f"{path} is not the result of a run ({error}): delete it and run the experiment again"
         ) from None
     return result
 
@@ -74,8 +80,23 @@ _RESULT = {
 }
 
 
+def save(folder: Path, result: Result) -> None:
+    """Write a result with one line for each list, so that diffs are readable."""
+    path = result_path(folder, result["experiment"], result["seed"])
+    os.makedirs(path.parent, exist_ok=True)
+    write_text(path, _format(result) + "\n")
+
+
+def _format(value: Any, indent: str = "") -> str:
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    inner = indent + " "
+    items = [f"{inner}{json.dumps(key)}: {_format(v, inner)}" for key, v in value.items()]
+    return "{\n" + ",\n".join(items) + f"\n{indent}}}"
+
+
 def pending(folder: Path, names: Iterable[str]) -> list[Job]:
-    """Return the (name, seed) that have no result yet, first seeds first."""
+    """Return the jobs that have no result yet: first all seeds 0, then all seeds 1, ..."""
     jobs = [
         (name, seed)
         for name in dict.fromkeys(names)
@@ -85,44 +106,71 @@ def pending(folder: Path, names: Iterable[str]) -> list[Job]:
     return sorted(jobs, key=lambda job: job[1])
 
 
-def workers(jobs: int) -> AbstractContextManager[Executor]:
-    """Open worker processes; each computes on one BLAS thread, as training does everywhere."""
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_end_with_the_parent
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """Open a pool of worker processes, each of which computes on one BLAS thread.
+
+    The workers end at once if the block raises, as at Ctrl-C, or if this process is killed: a run
+    that has a checkpoint loses the current epoch, any other run starts again next time.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        count, mp_context=context, initializer=_end_with_the_pipe, initargs=(receiver,)
     )
+    try:
+        yield pool
+    except BaseException:
+        sender.close()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        sender.close()
+        receiver.close()
 
 
-def _end_with_the_parent() -> None:
-    """Let a worker process end when the one that started it is killed."""
-    parent = parent_process()
+def _end_with_the_pipe(receiver: Connection) -> None:
+    """End this worker process when the other end of a pipe is closed, or its owner has died."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the owner decides
 
     def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        receiver.poll(None)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[Executor]:
-    """Open a Dask cluster, tcp://host:port, whose workers have nndl and the data.
+    """Connect to a Dask cluster, tcp://host:port, whose workers have nndl and the data.
 
-    What a worker was running when it died is run again by another.
+    Jobs of a worker that dies are run again by another worker.
 
     Raises
     ------
     ImportError
         If the extra `dask` is not installed.
     OSError
-        If no scheduler answers in 10 seconds.
+        If no scheduler answers within 10 seconds, or the connection to it is lost later.
     """
     try:
         from distributed import Client
     except ImportError:
-        raise ImportError("a Dask cluster needs an extra: pip install '.[dask]'") from None
-    with Client(address, timeout=10) as client, client.get_executor(pure=False) as pool:
-        yield pool
+        raise ImportError("a Dask cluster needs an extra: pip install 'nndl[dask]'") from None
+    for logger in list(logging.root.manager.loggerDict):
+        if logger.partition(".")[0] == "distributed":  # it logs tracebacks of what is raised below
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+    with Client(address, timeout=10) as client:
+        pool = client.get_executor(pure=False)
+        try:
+            yield pool
+        except CancelledError:
+            raise ConnectionError(
+                f"the Dask scheduler at {address} has died or cannot be reached; finished results "
+                "are kept: start it again, then run the same command"
+            ) from None
+        finally:
+            pool.shutdown(wait=False)
 
 
 def run(
@@ -131,98 +179,119 @@ def run(
     executor: Callable[[], AbstractContextManager[Executor]],
     report: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Run what is pending and write each result as it arrives.
+    """Run all pending jobs and write each result as it arrives.
 
-    A result is written by this process, whole or not at all; so whatever is killed, and wherever,
-    the next call goes on from the seeds that are finished.
+    Results are written atomically by this process. After a kill or an interrupt, the next call
+    continues with the jobs that are not finished.
 
     Parameters
     ----------
     folder : Path
-        Where results lie, by convention results/book.
+        Where results are stored, by convention results/book.
     names : iterable of str
         Keys of `EXPERIMENTS`.
     executor : callable () -> context manager of an Executor
-        `workers` or `dask_cluster`; opened again if worker processes have died.
+        Such as `workers` or `dask_cluster`; called again after worker processes have died.
     report : callable
-        Given a line of text for every result.
+        Called with a line of text for every result.
 
     Raises
     ------
     BlockingIOError
-        If another process is running experiments into the same folder.
+        If another process is running experiments in the same folder.
     BrokenProcessPool
-        If worker processes die again and again, as when memory is short.
+        If worker processes die repeatedly, as when memory is short.
     RuntimeError
-        At the end, if runs failed; the others are written.
+        After the last job, if jobs failed; the results of the others are written.
+    KeyboardInterrupt
+        At Ctrl-C, within seconds: finished results are written, and unfinished runs of chapter 6
+        keep their checkpoints.
     """
     names = list(names)
-    make_folder(folder)
-    with folder_lock(folder):
-        for attempt in range(TRIES):
+    checkpoints = folder.parent / "runs" / "book"
+    for place in (folder, checkpoints):
+        make_folder(place)
+    with folder_lock(folder), folder_lock(checkpoints):
+        _sweep(folder)
+        for attempt in range(ATTEMPTS):
             jobs = pending(folder, names)
             try:
                 with executor() as pool:
-                    failures = _collect(folder, pool, jobs, report)
+                    failures = _collect(folder, checkpoints, pool, jobs, report)
                 break
             except BrokenProcessPool:
-                if attempt == TRIES - 1:
+                if attempt == ATTEMPTS - 1:
                     raise
-                report("a worker process died; starting what it had not finished again")
+                report("a worker process died; running its unfinished jobs again")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {'; '.join(failures)}")
 
 
+def _sweep(folder: Path) -> None:
+    """Delete the half-written result files of a process that was killed."""
+    for part in folder.glob(f"*/.*.{'[0-9a-f]' * 8}.part"):
+        part.unlink(missing_ok=True)
+
+
 def _collect(
-    folder: Path, pool: Executor, jobs: list[Job], report: Callable[[str], None]
+    folder: Path,
+    checkpoints: Path,
+    pool: Executor,
+    jobs: list[Job],
+    report: Callable[[str], None],
 ) -> list[str]:
-    """Write the results of jobs as they end; return a line for each that failed."""
-    futures = {pool.submit(run_seed, *job, _checkpoint(folder, *job)): job for job in jobs}
+    """Write the results of jobs as they finish; return a line for each job that failed."""
+    paths = {job: _checkpoint(checkpoints, *job) for job in jobs}
+    with _sigint_held():
+        futures = {pool.submit(run_seed, *job, paths[job]): job for job in jobs}
     failures = []
     try:
         for done, future in enumerate(as_completed(futures), start=1):
             name, seed = futures[future]
-            error = future.exception()
+            error = None if future.cancelled() else future.exception()
             if isinstance(error, BrokenProcessPool):
                 raise error
             if error is not None:
                 failures.append(f"{name} seed {seed}: {error!r}")
                 report(f"[{done}/{len(jobs)}] {failures[-1]}")
                 continue
-            result = future.result()
-            save(folder, result)
-            if unfinished := _checkpoint(folder, name, seed):
-                Path(unfinished).unlink(missing_ok=True)
+            result = _finish(folder, future, paths[name, seed])
             values = ", ".join(
                 f"{r.quantity} {r.statistic} {r.of(result):.4g}" for r in EXPERIMENTS[name].readings
             )
             report(f"[{done}/{len(jobs)}] {name} seed {seed}: {values}, {result['seconds']:.0f} s")
     except BaseException:
-        for future in futures:
-            future.cancel()
+        for future, job in futures.items():
+            if not future.cancel() and future.done() and future.exception() is None:
+                _finish(folder, future, paths[job])
         raise
     return failures
 
 
+def _finish(folder: Path, future: Future[Result], checkpoint: str | None) -> Result:
+    """Write the result of a finished job and delete its checkpoint."""
+    result = future.result()  # CancelledError if the connection to a cluster was lost
+    save(folder, result)
+    if checkpoint:
+        Path(checkpoint).unlink(missing_ok=True)
+    return result
+
+
 def _checkpoint(folder: Path, name: str, seed: int) -> str | None:
-    """Return the file from which a run of chapter 6, which is long, goes on: in results/runs."""
+    """Return the path of a job's checkpoint; only the long runs of chapter 6 have one."""
     if EXPERIMENTS[name].layers is None:
         return None
-    place = folder.parent / "runs" / "book"
-    os.makedirs(place, exist_ok=True)
-    return str(place / f"{name}-seed-{seed}.npz")
+    return str(folder / f"{name}-seed-{seed}.npz")
 
 
-def save(folder: Path, result: Result) -> None:
-    """Write a result: a line for each list, so that differences can be read."""
-    path = result_path(folder, result["experiment"], result["seed"])
-    os.makedirs(path.parent, exist_ok=True)
-    write_text(path, _lines(result) + "\n")
-
-
-def _lines(value: Any, indent: str = "") -> str:
-    if not isinstance(value, dict) or not value:
-        return json.dumps(value)
-    inside = indent + " "
-    items = [f"{inside}{json.dumps(key)}: {_lines(v, inside)}" for key, v in value.items()]
-    return "{\n" + ",\n".join(items) + f"\n{indent}}}"
+@contextmanager
+def _sigint_held() -> Iterator[None]:
+    """Deliver SIGINT only after the block; processes that are started in it never receive it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

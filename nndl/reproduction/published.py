@@ -1,4 +1,4 @@
-"""The numbers that the book and its author published, as data: what ours are laid beside.
+"""The numbers that the book and its author published, as data.
 
 From the book's text and from the JSON files in ``fig/`` of the author's repository
 mnielsen/neural-networks-and-deep-learning, commit 72db53d.
@@ -15,11 +15,11 @@ __all__ = ["Published", "published"]
 
 
 class Published(TypedDict):
-    """A published series: the epochs it gives (-1 is the last), and its curves.
+    """A published series: the epochs it covers (-1 is the last) and its curves.
 
-    ``curves`` maps the name of a curve ("" where there is only one) to its quantities:
-    "evaluation_correct" and "training_correct" (counts), "evaluation_cost", "training_cost",
-    chapter 5's "norm" and "gradient"; a value for each of ``epochs``.
+    ``curves`` maps the name of a curve ("" if there is only one) to its quantities:
+    "evaluation_correct" and "training_correct" (counts), "evaluation_cost", "training_cost", and
+    chapter 5's "norm" and "gradient". Each has one value for each of ``epochs``.
     """
 
     epochs: list[int]
@@ -28,7 +28,7 @@ class Published(TypedDict):
 
 @cache
 def published() -> dict[str, Published]:
-    """Return all published series by the name of their experiment."""
+    """Return all published series by the name of their record."""
     text = files("nndl.reproduction").joinpath("published.json").read_text(encoding="utf-8")
     series: dict[str, Published] = json.loads(text)
     return series

@@ -1,13 +1,13 @@
-"""The author's own runs, digit for digit: his seeds, his draws and Python 2's shuffle.
+"""Replays of the author's own runs, digit for digit: his seeds, his draws, Python 2's shuffle.
 
-The figures of chapter 3 were made by four programs that set ``random.seed(12345678)`` and
-``numpy.random.seed(12345678)`` once, at the start. What they drew after that is drawn here in the
-same order; the network, its gradients and its steps are those of `nndl.Network`, in float64.
+The figures of chapter 3 were made by four programs that call ``random.seed(12345678)`` and
+``numpy.random.seed(12345678)`` once, at the start. The replays draw the same numbers in the same
+order. The network, its gradients and its updates are those of `nndl.Network`, in float64.
 
-In one of them, `c3-reg-full`, rounding grows from 1e-13 in the cost of the first epoch to some 1e-6
-in that of the last, and counts come to hang on single training images. His values carry his own
-rounding, which is not known: in numbers of 80 bits the training counts of epochs 27 and 28 are an
-image from his (tests/rounding.py). `nndl.reproduction.rounding` is one that gives all of them.
+In one run, `c3-reg-full`, rounding errors grow from 1e-13 in the cost of the first epoch to about
+1e-6 in that of the last, and counts depend on single training images. How the author's program
+rounded is not known: in 80-bit arithmetic the training counts of epochs 27 and 28 are one image off
+(tests/rounding.py). `nndl.reproduction.rounding` fixes a rounding that gives all of his counts.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ class Run:
     epochs: int = 30
     curve: str = ""
     size: int = 50_000  # of the training set
-    new_network: bool = True  # which draws initial weights, even if others follow
-    large: bool = True  # large_weight_initializer()
-    slice_of_list: bool = False  # training_data[:size]: its shuffles leave the list as it is
+    new_network: bool = True  # draws default weights first, even if large ones replace them
+    large: bool = True  # then calls large_weight_initializer()
+    slice_of_list: bool = False  # trains on a copy: shuffling does not change the full list
     last_only: bool = False  # measured after the last epoch only
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One of the author's programs: the runs that share one pair of seeds."""
+    """One of the author's programs: runs that share one pair of seeded random streams."""
 
     runs: tuple[Run, ...]
     hidden: int = 30
     evaluation: str = "validation"
-    cost_tolerance: float = 1e-9  # how near the costs come
-    rounded: bool = False  # by layers whose rounding is fixed: see the head of this module
+    cost_tolerance: float = 1e-9  # largest difference of a cost that counts as equal
+    rounded: bool = False  # use layers with a fixed rounding: see the module's docstring
     note: str = ""
 
 
@@ -94,8 +94,9 @@ _OLD_AND_NEW = (
     Run(eta=0.1, lmbda=5.0, curve="old", new_network=False),
 )
 _CHAOTIC = (
-    "Chaotic: rounding, which depends on the BLAS and on the order of a sum, grows by a constant "
-    "factor a step until the two runs are as different as two seeds; only their level can agree."
+    "Chaotic: rounding errors, which depend on the BLAS and on the order of each sum, grow by a "
+    "constant factor per step until the two runs differ as much as two seeds; only their level can "
+    "agree"
 )
 
 REPLAYS: dict[str, Replay] = {
@@ -108,7 +109,7 @@ REPLAYS: dict[str, Replay] = {
     "c3-eta-compare": Replay(
         tuple(Run(eta, 5.0, curve=str(eta), large=False) for eta in (0.025, 0.25, 2.5)),
         cost_tolerance=5e-6,
-        note="Of the curve 2.5: " + _CHAOTIC,
+        note=_CHAOTIC,
     ),
     "c3-more-data": Replay(_more_data()),
 }
@@ -122,14 +123,14 @@ class AuthorsRandom:
         self.normals = np.random.RandomState(SEED)
 
     def draw(self, net: Network, large: bool) -> None:
-        """Draw all biases, then all weights, N(0, 1) or for weights N(0, 1/n_in)."""
+        """Draw all biases N(0, 1), then all weights N(0, 1) if ``large``, else N(0, 1/n_in)."""
         for b in net.biases:
             b[...] = self.normals.randn(*b.shape)
         for w in net.weights:
             w[...] = self.normals.randn(*w.shape) / (1 if large else np.sqrt(w.shape[1]))
 
     def shuffle(self, order: list[int]) -> None:
-        """Shuffle in place by one random() an exchange, as Python 2.7 did and Python 3 does not."""
+        """Shuffle in place as Python 2.7 did: one random() per swap, unlike Python 3."""
         draw = self.shuffles.random
         for i in range(len(order) - 1, 0, -1):
             j = int(draw() * (i + 1))
@@ -141,29 +142,30 @@ def replay(
     data: tuple[Dataset, Dataset, Dataset] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Curve]:
-    """Run one of `REPLAYS` and return its curves, by name ("" where there is only one).
+    """Run one of `REPLAYS` and return its curves by name ("" if there is only one).
 
     Parameters
     ----------
     name : str
         A key of `REPLAYS`.
     data : tuple of Datasets, optional
-        Training, validation and test set; by default the real MNIST.
+        Training, validation and test set; by default MNIST.
     report : callable
-        Given a line of text after every run.
+        Called with a line of text after every run.
 
     Returns
     -------
     dict of dicts of lists
-        Per epoch "evaluation_cost", "evaluation_correct", "training_cost", "training_correct".
+        "evaluation_cost", "evaluation_correct", "training_cost", "training_correct": a value per
+        epoch.
 
     Raises
     ------
     ValueError
-        If there is no replay of that name.
+        If no replay has this name.
     """
     if name not in REPLAYS:
-        raise ValueError(f"no replay is called {name!r}; there are {', '.join(REPLAYS)}")
+        raise ValueError(f"no replay is named {name!r}: choose one of {', '.join(REPLAYS)}")
     program = REPLAYS[name]
     training, validation, test = data or load_mnist(dtype=np.uint8)
     evaluation = test if program.evaluation == "test" else validation
@@ -182,7 +184,7 @@ def replay(
         chosen = training[: run.size]
         curve: Curve = {}
         with one_thread():
-            for epoch in _descend(net, chosen, run, authors, order):
+            for epoch in _epochs(net, chosen, run, authors, order):
                 if not run.last_only or epoch == run.epochs - 1:
                     for key, value in _measure(net, evaluation, chosen, run.lmbda):
                         curve.setdefault(key, []).append(value)
@@ -192,7 +194,7 @@ def replay(
     return curves
 
 
-def _descend(
+def _epochs(
     net: Network, training: Dataset, run: Run, authors: AuthorsRandom, order: list[int]
 ) -> Iterator[int]:
     def shuffled(n: int) -> NDArray[np.int64]:
@@ -213,48 +215,54 @@ def _measure(
 
 @dataclass(frozen=True)
 class Agreement:
-    """How much of a published series a replay gives back."""
+    """How many values of a published series a replay reproduces."""
 
     values: int
     differ: int
-    parts_at: dict[str, int]  # first differing epoch of each curve that differs
+    first_difference: dict[str, int]  # first epoch that differs, for each curve that does
 
 
 def agreement(name: str, curves: dict[str, Curve]) -> Agreement:
-    """Compare curves with the published ones: counts exactly, costs to `cost_tolerance`."""
+    """Compare curves with the published ones: counts exactly, costs to `cost_tolerance`.
+
+    Raises
+    ------
+    ValueError
+        If the curves have fewer epochs than the published ones.
+    """
     series = published()[name]
     tolerance = REPLAYS[name].cost_tolerance if name in REPLAYS else 0.0
     values, differ = 0, 0
-    parts_at: dict[str, int] = {}
+    first_difference: dict[str, int] = {}
     for curve, quantities in series["curves"].items():
         short = {key: len(list_) for key, list_ in curves[curve].items()}
         if min(short.values()) <= series["epochs"][-1]:
             raise ValueError(
-                f"{name} was published up to epoch {series['epochs'][-1]}, but the curves end "
-                f"before, {short}: replay it again"
+                f"expected curves of {name} up to epoch {series['epochs'][-1]}, the last published "
+                f"one, but got {short} epochs: replay it again"
             )
         ours = {key: np.array(list_)[series["epochs"]] for key, list_ in curves[curve].items()}
         for key, theirs in quantities.items():
             allowed = tolerance if "cost" in key else 0
-            off = ~(np.abs(ours[key] - np.array(theirs)) <= allowed)  # NaN agrees with nothing
+            off = ~(np.abs(ours[key] - np.array(theirs)) <= allowed)  # true for NaN as well
             values, differ = values + off.size, differ + int(off.sum())
             if off.any():
                 first = series["epochs"][int(off.argmax())]
-                parts_at[curve] = min(first, parts_at.get(curve, first))
-    return Agreement(values, differ, parts_at)
+                first_difference[curve] = min(first, first_difference.get(curve, first))
+    return Agreement(values, differ, first_difference)
 
 
 def average_darkness(training: Dataset, test: Dataset) -> int:
-    """Return how many test images the guess by mean darkness gets right (chapter 1: 2225).
+    """Return how many test images are classified correctly by their darkness (chapter 1: 2225).
 
-    The guess is the digit whose mean sum of pixels in the training set is nearest; of two equally
-    near ones the smaller.
+    The prediction is the digit whose mean sum of pixels in the training set is nearest to the sum
+    of the image's pixels; of two equally near digits the smaller one.
     """
     sums = _darkness(training)
     counts = np.bincount(training.labels)
     means = np.bincount(training.labels, sums) / counts
-    guesses = np.abs(_darkness(test)[:, None] - means).argmin(axis=1)
-    return int((guesses == test.labels).sum())
+    predicted = np.abs(_darkness(test)[:, None] - means).argmin(axis=1)
+    return int((predicted == test.labels).sum())
 
 
 def _darkness(data: Dataset) -> Array:
@@ -263,10 +271,10 @@ def _darkness(data: Dataset) -> Array:
 
 
 def as_json(curves: dict[str, Curve]) -> dict[str, Any]:
-    """Return the curves as a file holds them: without a name where there is only one."""
+    """Return the curves as they are stored in a file: without a name if there is only one."""
     return dict(curves[""]) if list(curves) == [""] else dict(curves)
 
 
 def from_json(data: dict[str, Any]) -> dict[str, Curve]:
-    """Return the curves of what `as_json` gave."""
+    """Return the curves from the output of `as_json`."""
     return data if all(isinstance(value, dict) for value in data.values()) else {"": data}

@@ -1,7 +1,7 @@
-"""Dense layers whose steps round alike with every BLAS, in the order of the author's program.
+"""Dense layers whose updates are rounded in the same way with every BLAS.
 
-The numbers of a BLAS depend on its kernels, which sum as the processor likes best. That is as good
-as any other order; but where a published count hangs on a single image, it may fall either way.
+A BLAS sums in an order that depends on its kernel, and so on the processor. Every order is equally
+good, but if a published count depends on a single image, the order decides it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ __all__ = ["RoundedDense", "product"]
 
 
 class RoundedDense(Dense):
-    """A dense layer of sigmoid neurons in float64 that learns the same bits whatever the BLAS.
+    """A dense layer of sigmoid neurons in float64 with the same bits after training on any BLAS.
 
-    Like the author's loop over the examples it adds their gradients one after the other, and takes
-    the decay before the step. How his BLAS summed a matrix times a vector is not known; `product`
-    does it in ``parts`` parts. Four, as many numbers as processors of his time have in a register,
-    are chosen because all his counts come out; tests/rounding.py shows what others give. Answers,
-    in which nothing grows, are those of `Dense`.
+    Like the author's loop over the examples, it adds their gradients one after the other, and it
+    applies the weight decay before the gradient. How the author's BLAS summed a matrix-vector
+    product is not known; `product` sums in ``parts`` interleaved parts. Four parts, the number of
+    float64 values in a register of his time's processors, reproduce all of his counts.
+    tests/rounding.py shows what other numbers give. Inference is that of `Dense`, since rounding
+    errors do not grow there.
 
     Raises
     ------
     ValueError
-        If the network is not in float64; in training, with momentum or L1.
+        If the network is not in float64, or if it is trained with momentum or L1.
     """
 
     parts = 4
@@ -40,14 +41,16 @@ class RoundedDense(Dense):
         self, shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike
     ) -> tuple[int, ...]:
         if np.dtype(dtype) != np.float64:
-            raise ValueError(f"{type(self).__name__} rounds in float64, not in {np.dtype(dtype)}")
+            raise ValueError(
+                f"{type(self).__name__} needs dtype float64, not {np.dtype(dtype)}: use Dense"
+            )
         return super().build(shape, rng, dtype)
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
         self.x = x
         self.z = product(self.w, x, self.parts) + self.b
-        # Rounded once, from a number of more bits where the machine has such; numpy.exp in float64
-        # differs in the last bit from processor to processor.
+        # numpy.exp in float64 differs in the last bit from processor to processor. The exponential
+        # of a longdouble, where it is wider than float64, is rounded to float64 only once.
         exp: Array = np.exp(-self.z.astype(np.longdouble)).astype(np.float64)
         self.a = 1 / (1 + exp)
         return self.a
@@ -57,8 +60,10 @@ class RoundedDense(Dense):
 
     def update(self, delta: Array, step: Step) -> None:
         if step.mu or step.l1:
-            raise ValueError("the author's program has no momentum and no L1: use Dense for them")
-        # In order: NumPy sums the first axis of what lies in C's order one by one.
+            raise ValueError(
+                "RoundedDense supports neither momentum nor L1, as the author's program: use Dense"
+            )
+        # NumPy sums the first axis of a C-contiguous array in order, one by one.
         delta_t, x_t = np.ascontiguousarray(delta.T), np.ascontiguousarray(self.x.T)
         nabla_b = delta_t.sum(axis=0)[:, None]
         nabla_w = (delta_t[:, :, None] * x_t[:, None, :]).sum(axis=0)
@@ -69,13 +74,13 @@ class RoundedDense(Dense):
 
 
 def product(w: Array, a: Array, parts: int) -> Array:
-    """Return w @ a, each of its sums in interleaved parts that are then added in turn.
+    """Return w @ a; each sum is computed in interleaved parts, which are added at the end.
 
     Parameters
     ----------
     w, a : ndarray, shapes (n_out, n_in), (n_in, m)
     parts : int
-        The terms i, i + parts, i + 2 parts, ... make part i.
+        Part i is the sum of the terms i, i + parts, i + 2 parts, ...
 
     Returns
     -------

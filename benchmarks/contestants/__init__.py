@@ -1,0 +1,1 @@
+"""The contestants: ways to train or run one network, a module for each library."""

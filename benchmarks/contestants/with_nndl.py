@@ -1,0 +1,95 @@
+"""nndl, as its users call it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from contestants.task import Contestant, Task
+from nndl.activations import relu
+from nndl.conv import Conv
+from nndl.costs import log_likelihood, quadratic
+from nndl.dataset import Dataset
+from nndl.initializers import he
+from nndl.network import Network
+from nndl.stack import dense_layers
+from nndl.training.metrics import evaluate
+
+__all__ = ["has_threads", "infer", "measure", "train"]
+
+
+def train(
+    task: Task,
+    *,
+    lmbda: float = 0.0,
+    lmbda_l1: float = 0.0,
+    mu: float | None = None,
+    raw: bool = False,
+) -> Contestant:
+    """Train by `Network.sgd`; with ``raw`` pixels, which it divides by 256 batch by batch."""
+    net = _network(task)
+    orders = task.orders()
+    images, labels = task.training.images, task.training.labels
+    pixels = (images * 256).astype(np.uint8) if raw else images
+    mu = task.mu if mu is None else mu
+    yield None
+    epochs = net.sgd(
+        Dataset(pixels, labels),
+        sys.maxsize,
+        task.batch,
+        task.eta * (1 - mu),
+        lmbda=lmbda,
+        lmbda_l1=lmbda_l1,
+        mu=mu,
+        order=lambda n: next(orders),
+        **_threads(net.sgd, task),
+    )
+    for _ in epochs:
+        yield net.predict
+
+
+def infer(task: Task) -> Contestant:
+    """Predict the labels of the test images."""
+    net = _network(task)
+    more = _threads(net.predict, task)
+    while True:
+        yield None
+        net.predict(task.test.images, **more)
+
+
+def measure(task: Task) -> Contestant:
+    """Measure cost and accuracy on the test images."""
+    net = _network(task)
+    while True:
+        yield None
+        evaluate(net, task.test)
+
+
+def has_threads(function: str) -> bool:
+    """Return whether a function of this module can use more than one thread."""
+    method = Network.predict if function == "infer" else Network.sgd
+    return "threads" in inspect.signature(method).parameters
+
+
+def _threads(function: Callable[..., Any], task: Task) -> dict[str, Any]:
+    if "threads" not in inspect.signature(function).parameters:
+        return {}
+    return {"threads": task.threads}
+
+
+def _network(task: Task) -> Network:
+    if task.book:
+        net = Network(task.sizes, cost=quadratic, rng=task.seed)
+        for w, b, (w0, b0) in zip(net.weights, net.biases, task.start(), strict=True):
+            w[...], b[...] = w0, b0
+        return net
+    layers = dense_layers(task.neurons, log_likelihood, relu, init=he)
+    shape: tuple[int, ...] = (784,)
+    if task.convolutions:
+        shape = (1, 28, 28)
+        layers = [Conv(n, k, relu, pool=p, init=he) for n, k, p in task.convolutions] + layers
+    return Network(layers, cost=log_likelihood, input_shape=shape, rng=task.seed)

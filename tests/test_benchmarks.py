@@ -1,0 +1,58 @@
+"""The benchmark runs, compares and renders its tables; only short races of what is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RACE = [sys.executable, str(ROOT / "benchmarks" / "race.py")]
+
+
+def race(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RACE, *words], capture_output=True, text=True)
+
+
+def recorded(file: str, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(Path(file).read_text())["races"][name]["rows"]
+    return rows
+
+
+@pytest.mark.usefixtures("mnist")
+def test_a_race_gives_the_same_table_from_its_json_file(tmp_path: Path) -> None:
+    file = str(tmp_path / "race.json")
+    words = ["dense-30", "--images", "500", "--rounds", "2", "--threads", "1", "--json", file]
+    done = race(*words, "--only", "nndl", "NumPy")
+    assert done.returncode == 0, done.stderr
+    rows = {
+        row["name"]: row for row in json.loads(Path(file).read_text())["races"]["dense-30"]["rows"]
+    }
+    assert len(rows["nndl"]["seconds"]) == len(rows["NumPy, matrix form"]["seconds"]) == 2
+    # The same start, order and equations, and so the same network but for rounding.
+    assert rows["nndl"]["accuracy"] == pytest.approx(
+        rows["NumPy, matrix form"]["accuracy"], abs=2e-3
+    )
+    assert "| nndl | 1 | " in done.stdout
+    assert "n = 2 rounds" in done.stdout
+    assert race("--show", file).stdout == done.stdout
+
+
+@pytest.mark.usefixtures("mnist")
+def test_convolutional_networks_train_and_predict(tmp_path: Path) -> None:
+    file = str(tmp_path / "race.json")
+    words = ["conv-10", "--images", "500", "--rounds", "1", "--threads", "1", "--json", file]
+    done = race(*words, "--only", "nndl")
+    assert done.returncode == 0, done.stderr
+    [row] = recorded(file, "conv-10")
+    assert row["accuracy"] > 0.3
+
+
+def test_an_unknown_race_is_refused_with_the_known_ones() -> None:
+    done = race("dense-31")
+    assert done.returncode == 2
+    assert "no race 'dense-31': choose from dense-30, " in done.stderr

@@ -74,23 +74,19 @@ def describe(net: Network, data: Dataset) -> None:
 def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str]:
     """Draw the confusion matrix, and what is square; return the names of the pictures."""
     import_plots()
-    from matplotlib.figure import Figure
-
     from nndl import plots
 
     name = printable(data.name)
     counts = confusion_matrix(net, data)
-    side = 6 * max(1.0, len(counts) / 25)  # inches: room for a number in each cell
-    figures = {"confusion.png": Figure(figsize=(side, side - 0.5), layout="constrained")}
-    plots.plot_confusion(figures["confusion.png"].add_subplot(title=name), counts)
+    figures = {"confusion.png": plots.plot_confusion(counts, name)}
     if plots.are_square(data.images):
-        fig = figures["mistakes.png"] = Figure(figsize=(10, 5), layout="constrained")
         worst = mistakes(net, data, 40)
         notes = (worst.true, worst.given, worst.confidence)
-        plots.plot_mistakes(fig, data.images[worst.index], *notes, title=name)
+        images = data.images[worst.index]
+        figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name)
     if plots.are_square(net.weights[0]):
-        fig = figures["weights.png"] = Figure(figsize=(10, 5), layout="constrained")
-        plots.plot_weights(fig, net.weights[0], title=f"trained on {printable(trained_on)}")
+        title = f"trained on {printable(trained_on)}"
+        figures["weights.png"] = plots.plot_weights(net.weights[0], title=title)
     for name, fig in figures.items():
         plots.save(fig, folder / name)
     return list(figures)

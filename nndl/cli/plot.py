@@ -35,12 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     data = {printable(RunFolder(path).recorded().data) for path in args.runs}
 
     import_plots()
-    from matplotlib.figure import Figure
-
     from nndl import plots
 
-    fig = Figure(figsize=(10, 4), layout="constrained")
-    plots.plot_learning_curves(fig, runs, ", ".join(sorted(data)))
+    fig = plots.plot_learning_curves(runs, ", ".join(sorted(data)))
     plots.save(fig, args.out)
     print(f"written to {printable(args.out)}")
     return 0

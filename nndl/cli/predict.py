@@ -76,12 +76,9 @@ def main(argv: list[str] | None = None) -> int:
         )
     if images:
         import_plots()
-        from matplotlib.figure import Figure
-
         from nndl import plots
 
-        fig = Figure(figsize=(7, 2), layout="constrained")
-        plots.plot_answers(fig, pictures, np.stack(images), net(np.stack(images, axis=1)).T)
+        fig = plots.plot_outputs(pictures, np.stack(images), net(np.stack(images, axis=1)).T)
         plots.save(fig, out)
         print(f"what the network saw is in {printable(out)}")
     return status

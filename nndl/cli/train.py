@@ -326,19 +326,16 @@ def run(
 def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> None:
     """Draw the curves, and the most confident mistakes on the test set."""
     import_plots()
-    from matplotlib.figure import Figure
-
     from nndl import plots
 
-    fig = Figure(figsize=(10, 4), layout="constrained")
     kind, label = test.name.removesuffix(" test"), folder.path.resolve().name
-    plots.plot_learning_curves(fig, {printable(label): history.epochs}, printable(kind))
+    fig = plots.plot_learning_curves({printable(label): history.epochs}, printable(kind))
     plots.save(fig, folder.curves_path)
     if plots.are_square(test.images):
         worst = mistakes(net, test, 40)
-        fig = Figure(figsize=(10, 5), layout="constrained")
         notes = (worst.true, worst.given, worst.confidence)
-        plots.plot_mistakes(fig, test.images[worst.index], *notes, title=printable(test.name))
+        images = test.images[worst.index]
+        fig = plots.plot_mistakes(images, *notes, title=printable(test.name))
         plots.save(fig, folder.path / "mistakes.png")
 
 

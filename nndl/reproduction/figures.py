@@ -1,9 +1,9 @@
-"""The book's figures that are the output of an experiment, drawn again from the results.
+"""The book's figures that show results of experiments, drawn from our results.
 
-Ours are the mean of all seeds, in color, with a band from the lowest to the highest; the author's
-are thin and black: a line where he published every epoch, dots at the epochs that he published of
-a longer run, on the line of its replay. A replay that parts from what he published is dotted beside
-it. Axes are those of the book.
+Our curves are the mean of all seeds, in color, with a band from the lowest to the highest. The
+author's are thin and black: a line if he published every epoch; otherwise dots at the epochs that
+he published, on the line of the replay. A replay that differs from the published curve is dotted.
+The axes are those of the book.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nndl.costs import Cost, cross_entropy, quadratic
 from nndl.data import load_mnist
-from nndl.plots import COLORS, plot_mistakes, plot_weights, save, style
+from nndl.plots import COLORS, plot_mistakes, plot_weights, save
 from nndl.reproduction.chapter4 import (
     average_deviation,
     best_heights,
@@ -50,37 +51,40 @@ SETS = {"training": "training", "test": "evaluation", "validation": "evaluation"
 
 @dataclass(frozen=True)
 class Line:
-    """A quantity of an experiment, and the curve of a published series beside it."""
+    """A quantity of an experiment, and the published curve to draw with it."""
 
     experiment: str
     quantity: str
     label: str = "ours"
-    record: str = ""  # of the published series; by default that of the experiment
+    record: str = ""  # name of the published series; by default that of the experiment
     curve: str = ""
 
 
 def draw_all(results: Path, report: Callable[[str], None] = lambda line: None) -> None:
-    """Draw every figure whose results are there, as PNG and SVG, into results/figures.
+    """Draw every figure whose results exist, as PNG and SVG, into results/figures.
+
+    Matplotlib's default style is used, whatever the reader's is: the files are to be the same for
+    everyone.
 
     Parameters
     ----------
     results : Path
-        The folder with book/ and replay/.
+        A folder that holds book/ and replay/.
     report : callable
-        Given a line of text for every figure, and for every one that has no results yet.
+        Called with a line of text for every figure; those without results are skipped.
     """
     folder = results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, (size, draw) in FIGURES.items():
         fig = Figure(figsize=size, layout="constrained")
-        try:
-            with style():
+        with style.context("default"):
+            try:
                 draw(fig, results)
-        except FileNotFoundError as error:
-            report(f"{name}: not drawn, {error}")
-            continue
-        for ending in (".png", ".svg"):
-            save(fig, folder / (name + ending))
+            except FileNotFoundError as error:
+                report(f"{name}: skipped, {error}")
+                continue
+            for ending in (".png", ".svg"):
+                save(fig, folder / (name + ending))
         report(f"{name}: drawn")
 
 
@@ -99,8 +103,9 @@ def _curves(
     percent = lines[0].quantity.endswith("accuracy")
     name = lines[0].quantity if len({line.quantity for line in lines}) == 1 else "accuracy"
     ax.set(xlabel="epoch", ylabel=name.replace("_", " ") + (" (%)" if percent else ""), ylim=ylim)
-    _dress(ax)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)  # off the curves
+    _finish(ax)
+    # Above the axes, where it covers no curve.
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
 
 
 def _ours(results: Path, line: Line) -> Floats:
@@ -122,7 +127,7 @@ def _band(ax: Axes, x: Any, series: Floats, i: int, label: str) -> None:
 
 
 def _authors(ax: Axes, results: Path, line: Line, first: int, label: str | None) -> None:
-    """Draw the published curve, and between the epochs that it gives its replay."""
+    """Draw the published curve, and its replay if only some epochs were published."""
     name = line.record or line.experiment
     if name not in published():
         return
@@ -133,23 +138,23 @@ def _authors(ax: Axes, results: Path, line: Line, first: int, label: str | None)
     scale = 1.0
     if kind == "accuracy":
         scale = 100 / (_training_size(name) if set_name == "training" else 10_000)
-    style = AUTHORS | {"label": label}
+    look = AUTHORS | {"label": label}
     path = results / "replay" / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} should be there, the author's own run again: make it by reproduce_book.py "
+            f"{path}, the replay of the author's run, is missing: create it with nndl reproduce "
             f"replay {name} --out {path.parent}"
         )
     replay = json.loads(path.read_text(encoding="utf-8"))
     curve = np.array(from_json(replay).get(line.curve, {}).get(key, values))
     if len(epochs) == epochs[-1] + 1:
-        ax.plot(epochs[first:], scale * values[first:], **style)
+        ax.plot(epochs[first:], scale * values[first:], **look)
         if not np.allclose(curve, values, rtol=1e-3, atol=0):
             label = "its replay" if label or line.curve else None
             ax.plot(epochs[first:], scale * curve[first:], ":", **AUTHORS | {"label": label})
         return
     shown = epochs >= first
-    ax.plot(np.arange(first, len(curve)), scale * curve[first:], **style)
+    ax.plot(np.arange(first, len(curve)), scale * curve[first:], **look)
     ax.plot(epochs[shown], scale * values[shown], "k.", ms=4)
 
 
@@ -157,10 +162,10 @@ def _training_size(record: str) -> int:
     return 1000 if record.endswith("-1000") else 50_000
 
 
-def _dress(ax: Axes) -> None:
+def _finish(ax: Axes) -> None:
     ax.grid(axis="y", alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend()
+    ax.legend(frameon=False)
 
 
 def _by_size(fig: Figure, results: Path, log: bool = False, svm: bool = False) -> None:
@@ -171,7 +176,7 @@ def _by_size(fig: Figure, results: Path, log: bool = False, svm: bool = False) -
     values = [_final(results, f"c3-more-data-{size}") for size in sizes]
     _band(ax, sizes, np.array(values).T, 0, "ours")
     theirs = [curve["evaluation_correct"][0] / 100 for curve in series.values()]
-    ax.plot(sizes, theirs, marker=".", **AUTHORS)
+    ax.plot(sizes, theirs, marker=".", ms=5, **AUTHORS)
     if svm:
         machine = published()["c3-more-data-svm"]["curves"].values()
         accuracies = [curve["evaluation_correct"][0] / 100 for curve in machine]
@@ -179,7 +184,7 @@ def _by_size(fig: Figure, results: Path, log: bool = False, svm: bool = False) -
     ax.set(xlabel="training images", ylabel="validation accuracy (%)")
     if log:
         ax.set_xscale("log")
-    _dress(ax)
+    _finish(ax)
 
 
 def _final(results: Path, name: str) -> list[float]:
@@ -207,7 +212,7 @@ def _bars(fig: Figure, results: Path) -> None:
         ax.bar(neurons + 0.2, theirs, 0.4, fill=False, lw=0.8, label="the author's")
         ax.axhline(0, color="black", lw=0.5)
         ax.set(title=f"hidden layer {l}", xlabel="neuron", xticks=neurons)
-        _dress(ax)
+        _finish(ax)
     axes[0].set_ylabel(r"$\partial C/\partial b$")
 
 
@@ -225,18 +230,18 @@ def _norms(fig: Figure, results: Path, depth: int) -> None:
         ax.fill_between(
             epochs, ours.min(axis=0), ours.max(axis=0), color=COLORS[l - 1], alpha=0.2, lw=0
         )
-        style = AUTHORS | {"label": "the author's" if l == depth else None}
+        look = AUTHORS | {"label": "the author's" if l == depth else None}
         theirs = series["curves"][str(l)]["norm"]
-        ax.plot(series["epochs"], theirs, marker=f"${l}$", ms=5, markevery=slice(10, None), **style)
+        ax.plot(series["epochs"], theirs, marker=f"${l}$", ms=5, markevery=slice(10, None), **look)
     ax.set(xlabel="epoch", ylabel=r"$\|\partial C/\partial b\|$", yscale="log")
-    _dress(ax)
+    _finish(ax)
 
 
 # Computed, not trained on images: chapter 3's neuron and chapter 4's constructions.
 
 
 def _saturation(fig: Figure, results: Path) -> None:
-    """Draw the cost of one neuron that starts well or badly, for both costs."""
+    """Draw the cost of one neuron from a good and a bad start, for both cost functions."""
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     rows: tuple[Cost, ...] = (quadratic, cross_entropy)
     for cost, row in zip(rows, axes, strict=True):
@@ -252,15 +257,15 @@ def _saturation(fig: Figure, results: Path) -> None:
                 rf"output {outputs[0]:.2f} to {outputs[-1]:.3f} with $\eta = 0.15$",
                 size=10,
             )
-            _dress(ax)
+            _finish(ax)
     for ax in axes[1]:
         ax.set_xlabel("epoch")
     for ax in axes[:, 0]:
         ax.set_ylabel("cost")
     fig.supxlabel(
-        r"The page steps by $\partial C/\partial a = 1/(1-a)$, to which its $\eta = 0.005$ belongs."
-        "\n"
-        r"Drawn here is descent by the gradient, $\partial C/\partial w = a$.",
+        r"The book's page takes steps of $\partial C/\partial a = 1/(1-a)$; its $\eta = 0.005$ is"
+        " chosen for them.\n"
+        r"These curves are gradient descent, with $\partial C/\partial w = a$.",
         fontsize=8,
     )
 
@@ -280,12 +285,12 @@ def _steps(fig: Figure, results: Path) -> None:
     right.set(title="bumps: the weighted output", xlabel="x")
     right.set_ylim(top=1.4)  # room for the legend
     for ax in (left, right):
-        _dress(ax)
+        _finish(ax)
 
 
 def _approximation(fig: Figure, results: Path) -> None:
-    """Draw what five bumps make of the function of chapter 4, and fifty."""
-    x = np.linspace(0.001, 0.999, 4000)  # at 0 and 1 themselves the outer steps are on their way
+    """Draw the function of chapter 4 approximated by five and by fifty bumps."""
+    x = np.linspace(0.001, 0.999, 4000)  # the outer steps are at 0 and 1
     left, right = fig.subplots(1, 2)
     for i, n in enumerate((5, 50)):
         edges = [(j / n, (j + 1) / n) for j in range(n)]
@@ -298,12 +303,12 @@ def _approximation(fig: Figure, results: Path) -> None:
     left.set(title="the weighted output, goal 0.40", xlabel="x")
     right.set(title="the output", xlabel="x")
     for ax in (left, right):
-        _dress(ax)
+        _finish(ax)
 
 
 def _towers(fig: Figure, results: Path) -> None:
     """Draw bumps and towers over the plane."""
-    side = (np.arange(100) + 0.5) / 100  # not at 0, 0.2, ..., where the steps are on their way
+    side = (np.arange(100) + 0.5) / 100  # not at 0, 0.2, ..., where the steps are
     x, y = np.meshgrid(side, side)
     points = np.stack([x.ravel(), y.ravel()])
     grid = [((i / 5, (i + 1) / 5), (j / 5, (j + 1) / 5)) for i in range(5) for j in range(5)]
@@ -320,22 +325,22 @@ def _towers(fig: Figure, results: Path) -> None:
         ax = fig.add_subplot(2, 2, i, projection="3d")
         z = net(points)[0].reshape(x.shape)
         look = {"cmap": "cividis", "vmin": 0, "vmax": 1, "lw": 0, "rasterized": True}
-        look["antialiased"] = False  # which would leave hairs between the patches
+        look["antialiased"] = False  # antialiasing shows thin lines between the patches
         ax.plot_surface(x, y, z, rstride=2, cstride=2, **look)
         ax.set(title=title, xlabel="x", ylabel="y", zlim=(0, 1), xticks=(0, 1), yticks=(0, 1))
 
 
 def _filters(fig: Figure, results: Path) -> None:
     """Draw the filters of the first layer of a network with dropout: whiter is smaller."""
-    plot_weights(fig, _dropout_networks(results)[0]["final"]["filters"], 5, gray=True)
+    plot_weights(_dropout_networks(results)[0]["final"]["filters"], 5, gray=True, fig=fig)
 
 
 def _ensemble_errors(fig: Figure, results: Path) -> None:
     """Draw the test images that the vote of the networks with dropout gets wrong."""
-    index, given = zip(*vote(_dropout_networks(results)), strict=True)
+    index, predicted = zip(*vote(_dropout_networks(results)), strict=True)
     test = load_mnist(dtype=np.uint8, download=False)[2]
     rows = np.array(index)
-    plot_mistakes(fig, test.images[rows], test.labels[rows], given)
+    plot_mistakes(test.images[rows], test.labels[rows], predicted, fig=fig)
 
 
 def _dropout_networks(results: Path) -> list[Result]:
@@ -396,6 +401,6 @@ FIGURES: dict[str, tuple[tuple[float, float], Draw]] = {
         Line("c6-relu", "validation_accuracy", "rectified"),
         ylim=(97, 99.5),
     ),
-    "conv_filters": (WIDE, _filters),
+    "conv_filters": ((5.4, 3.8), _filters),
     "ensemble_errors": (WIDE, _ensemble_errors),
 }

@@ -49,9 +49,9 @@ Shape = tuple[int, int]
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^DvPX*"  # so that runs differ in black and white too
 SETS: dict[str, dict[str, Any]] = {
-    "training": {"ls": "--", "mfc": "white"},
+    "training": {"ls": "--", "fillstyle": "none"},
     "validation": {"ls": "-"},
-    "test": {"ls": ":", "fillstyle": "left", "mfcalt": "white"},
+    "test": {"ls": ":", "fillstyle": "left", "mfcalt": "none"},
 }
 QUANTITIES = {"accuracy": "accuracy (%)", "cost": "cost"}
 GAP = 0.12  # between the pictures of a grid, in picture heights

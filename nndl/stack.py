@@ -17,6 +17,7 @@ from nndl.conv import Planes
 from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.initializers import Initializer, default
 from nndl.layers import Dense, Dropout, Layer
+from nndl.notebook import network_html
 from nndl.rng import Rng, generator
 from nndl.validation import are_sizes, check_kinds, check_layers, check_shape
 
@@ -88,6 +89,8 @@ class Stack:
         chain = " - ".join(["x".join(map(str, self.input_shape)), *map(str, self.layers)])
         size = f"{self.n_parameters:,} parameters, {self.dtype}"
         return f"{type(self).__name__}({chain}, {self.cost}, {size})"
+
+    _repr_html_ = network_html
 
 
 def _as_layers(

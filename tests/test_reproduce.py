@@ -38,11 +38,11 @@ pytestmark = pytest.mark.usefixtures("mnist")
 
 
 def _results(folder: Path) -> dict[str, dict[str, object]]:
-    """Return every result in a folder without its times."""
+    """Return every result in a folder without its times and environment."""
     found = {}
     for path in sorted(folder.glob("book/*/seed-*.json")):
         result = json.loads(path.read_text())
-        result.pop("seconds")
+        del result["seconds"], result["environment"]
         result["epochs"].pop("seconds", None)
         found[str(path.relative_to(folder))] = result
     return found
@@ -280,6 +280,14 @@ def test_a_result_without_its_cpu_is_refused_by_name(tmp_path: Path) -> None:
     del result["environment"]["cpu"]
     jobs.save(tmp_path, result)
     with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
+        jobs.load_results(tmp_path, "c3-hp-d")
+
+
+def test_a_result_file_that_is_nested_too_deeply_is_refused_by_name(tmp_path: Path) -> None:
+    path = jobs.result_path(tmp_path, "c3-hp-d", 0)
+    path.parent.mkdir()
+    path.write_text("[" * 10_000)
+    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run .*deeply"):
         jobs.load_results(tmp_path, "c3-hp-d")
 
 

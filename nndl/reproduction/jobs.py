@@ -16,16 +16,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from nndl.files import folder_lock, make_folder, write_text
+from nndl.files import folder_lock, make_folder, read_regular, remove_parts, write_text
 from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.reading import Result
 from nndl.reproduction.run import run_seed
-from nndl.storage.schema import check
+from nndl.storage.schema import check, loads
 
 __all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "save", "workers"]
 
 Job = tuple[str, int]
 """Name and seed of an experiment."""
+LARGEST_RESULT = 1 << 24  # bytes; the largest committed result has 270,000
 ATTEMPTS = 3  # how often jobs are started again after a worker process died
 
 
@@ -48,7 +49,7 @@ def load_results(folder: Path, name: str) -> list[Result]:
 
 def _load(path: Path) -> Result:
     try:
-        result: Result = json.loads(path.read_text(encoding="utf-8"))
+        result: Result = loads(read_regular(path, LARGEST_RESULT), LARGEST_RESULT)
         check(result, _RESULT, "it")
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
         raise ValueError(
@@ -62,7 +63,7 @@ _RESULT = {
     "seed": range(2**31),
     "network": str,
     "settings": dict,
-    "epochs": {str: [float]},
+    "epochs": {str: [float, 100_000]},
     "final": dict,
     "seconds": float,
     "environment": {
@@ -70,7 +71,7 @@ _RESULT = {
         "python": str,
         "numpy": str,
         "scipy": str,
-        "blas": [str],
+        "blas": [str, 100],
         "blas_threads": range(2**31),
         "cpu": str,
         "cores": (range(2**31),),
@@ -212,7 +213,8 @@ def run(
     for place in (folder, checkpoints):
         make_folder(place)
     with folder_lock(folder), folder_lock(checkpoints):
-        _sweep(folder)
+        for place in folder.iterdir():
+            remove_parts(place, seconds=0)  # of a command that was killed
         for attempt in range(ATTEMPTS):
             jobs = pending(folder, names)
             try:
@@ -225,12 +227,6 @@ def run(
                 report("a worker process died; running its unfinished jobs again")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {'; '.join(failures)}")
-
-
-def _sweep(folder: Path) -> None:
-    """Delete the half-written result files of a process that was killed."""
-    for part in folder.glob(f"*/.*.{'[0-9a-f]' * 8}.part"):
-        part.unlink(missing_ok=True)
 
 
 def _collect(

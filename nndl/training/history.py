@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nndl.notebook import history_html
+
 __all__ = ["History"]
 
 
@@ -50,3 +52,5 @@ class History:
     def __repr__(self) -> str:
         last = {k: round(v[-1], 4) for k, v in self.epochs.items() if k.endswith("accuracy")}
         return f"History({len(self)} epochs, last {last}, {self.ended or 'running'})"
+
+    _repr_html_ = history_html

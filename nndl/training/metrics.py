@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from scipy.special import ndtri
 from nndl._typing import Array
 from nndl.dataset import Dataset
 from nndl.network import Network
-from nndl.parallel import infer
-from nndl.validation import check, check_dataset, one_hot
+from nndl.notebook import ConfusionMatrix
+from nndl.threads import one_thread
+from nndl.validation import check, check_dataset, one_hot, pixels_as_columns
 
 __all__ = [
     "Mistakes",
@@ -24,6 +26,9 @@ __all__ = [
     "mistakes",
     "wilson_interval",
 ]
+
+BATCH = 1000  # images at a time
+LARGEST = 2**22  # numbers in the outputs of a layer at a time
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,16 @@ def accuracy(net: Network, data: Dataset) -> float:
     return right / len(data)
 
 
-def confusion_matrix(net: Network, data: Dataset) -> NDArray[np.int64]:
-    """Return how often label i (row) was predicted as j (column), shape (n_out, n_out)."""
+def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
+    """Return how often label i (row) was predicted as j (column), shape (n_out, n_out).
+
+    It is an array of int64, which a notebook shows as a picture.
+    """
     check_dataset(data, net.n_in, net.n_out)
     counts = np.zeros((net.n_out, net.n_out), np.int64)
     for _, a, labels in _outputs(net, data):
         np.add.at(counts, (labels, a.argmax(axis=0)), 1)
-    return counts
+    return counts.view(ConfusionMatrix)
 
 
 @dataclass(frozen=True)
@@ -135,5 +143,11 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
 def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
     """Yield (z, a, labels) of the output layer, some images at a time."""
-    for rows, z, a in infer(net, data.images):
-        yield z, a, data.labels[rows]
+    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
+    widest = max(widest, *(len(b) for b in net.biases))
+    m = max(1, min(BATCH, LARGEST // widest))  # a layer of few weights may have many outputs
+    for i in range(0, len(data), m):
+        x = pixels_as_columns(data.images[i : i + m], net.dtype)
+        with one_thread():
+            z, a = net.outputs(x)
+        yield z, a, data.labels[i : i + m]

@@ -126,6 +126,7 @@ def _train(job: Job, *, every_epoch: bool = True) -> Outcome:
         monitor={name: sets[name] for name in e.monitor},
         rng=job.rng,
         transform=e.transform,
+        threads=1,  # each job has a process of its own
     )
     return Outcome(job.net, history.epochs, _final_accuracies(job, history))
 
@@ -140,6 +141,7 @@ def _train_accuracy_only(job: Job) -> Outcome:
         settings.eta,
         lmbda=settings.lmbda,
         rng=job.rng,
+        threads=1,
     )
     for _ in epochs:
         measured = accuracy(job.net, job.validation)
@@ -213,6 +215,7 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
         order=None if reshuffled else lambda n: order,
         after_epoch=after_epoch,
         state=state,
+        threads=1,
     )
     wrong = mistakes(net, job.test)
     final |= {

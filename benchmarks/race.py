@@ -26,12 +26,12 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from contestants.with_nndl import has_threads
 from races import RACES, Entry, Race
 from tables import render
 from threadpoolctl import threadpool_limits
 
-from nndl.cli.options import exit_with, path_of, whole
+from nndl.cli.errors import guarded
+from nndl.cli.options import path_of, whole
 from nndl.data import load_mnist
 from nndl.files import write_text
 from nndl.training.environment import environment
@@ -67,9 +67,7 @@ def contestants(race: Race, threads: list[int], only: list[str]) -> list[tuple[E
         if entry.library and not installed(entry.library):
             print(f"{entry.name}: {entry.library} is not installed", file=sys.stderr)
             continue
-        module, _, function = entry.function.partition(".")
-        many = entry.many_threads and (module != "with_nndl" or has_threads(function))
-        chosen += [(entry, n) for n in threads if n == 1 or many]
+        chosen += [(entry, n) for n in threads if n == 1 or entry.many_threads]
     return chosen
 
 
@@ -206,14 +204,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run the command line; return the exit status."""
     args = parse()
-    try:
-        if args.show:
-            print(render(json.loads(args.show.read_text(encoding="utf-8"))))
-            return 0
-        load_mnist()  # downloads it if needed
-    except (OSError, ValueError) as error:
-        print(f"race.py: error: {error}", file=sys.stderr)
-        return 1
+    if args.show:
+        print(render(json.loads(args.show.read_text(encoding="utf-8"))))
+        return 0
+    load_mnist()  # downloads it if needed
     record: dict[str, Any] = {
         "environment": environment(),
         "versions": {library: installed(library) for library in LIBRARIES},
@@ -239,4 +233,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    exit_with(main)
+    sys.exit(guarded("race.py", main))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from contestants.task import Contestant, Task
+from nndl import parallel
 from nndl.activations import relu
 from nndl.conv import Conv
 from nndl.costs import log_likelihood, quadratic
@@ -17,9 +15,8 @@ from nndl.dataset import Dataset
 from nndl.initializers import he
 from nndl.network import Network
 from nndl.stack import dense_layers
-from nndl.training.metrics import evaluate
 
-__all__ = ["has_threads", "infer", "measure", "train"]
+__all__ = ["infer", "train"]
 
 
 def train(
@@ -46,39 +43,19 @@ def train(
         lmbda_l1=lmbda_l1,
         mu=mu,
         order=lambda n: next(orders),
-        **_threads(net.sgd, task),
+        threads=task.threads,
     )
     for _ in epochs:
         yield net.predict
 
 
 def infer(task: Task) -> Contestant:
-    """Predict the labels of the test images."""
-    net = _network(task)
-    more = _threads(net.predict, task)
-    while True:
-        yield None
-        net.predict(task.test.images, **more)
-
-
-def measure(task: Task) -> Contestant:
-    """Measure cost and accuracy on the test images."""
+    """Predict the labels of the test images, as `Network.predict` does, on a number of threads."""
     net = _network(task)
     while True:
         yield None
-        evaluate(net, task.test)
-
-
-def has_threads(function: str) -> bool:
-    """Return whether a function of this module can use more than one thread."""
-    method = Network.predict if function == "infer" else Network.sgd
-    return "threads" in inspect.signature(method).parameters
-
-
-def _threads(function: Callable[..., Any], task: Task) -> dict[str, Any]:
-    if "threads" not in inspect.signature(function).parameters:
-        return {}
-    return {"threads": task.threads}
+        blocks = parallel.infer(net, task.test.images, task.threads)
+        np.concatenate([a.argmax(axis=0) for _, _, a in blocks])
 
 
 def _network(task: Task) -> Network:

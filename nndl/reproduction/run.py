@@ -126,6 +126,7 @@ def _train(job: Job, *, every_epoch: bool = True) -> Outcome:
         monitor={name: sets[name] for name in e.monitor},
         rng=job.rng,
         transform=e.transform,
+        regularized_cost=True,  # as network2 measures it
         threads=1,  # each job has a process of its own
     )
     return Outcome(job.net, history.epochs, _final_accuracies(job, history))
@@ -213,6 +214,7 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
         e.settings,
         validation=job.validation,
         order=None if reshuffled else lambda n: order,
+        regularized_cost=True,
         after_epoch=after_epoch,
         state=state,
         threads=1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from nndl._typing import Array
 from nndl.dataset import Dataset
 from nndl.network import Network
 from nndl.notebook import ConfusionMatrix
-from nndl.threads import one_thread
-from nndl.validation import check, check_dataset, one_hot, pixels_as_columns
+from nndl.parallel import infer
+from nndl.validation import check, check_dataset, one_hot
 
 __all__ = [
     "Mistakes",
@@ -26,9 +25,6 @@ __all__ = [
     "mistakes",
     "wilson_interval",
 ]
-
-BATCH = 1000  # images at a time
-LARGEST = 2**22  # numbers in the outputs of a layer at a time
 
 
 @dataclass(frozen=True)
@@ -143,11 +139,5 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
 def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
     """Yield (z, a, labels) of the output layer, some images at a time."""
-    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
-    widest = max(widest, *(len(b) for b in net.biases))
-    m = max(1, min(BATCH, LARGEST // widest))  # a layer of few weights may have many outputs
-    for i in range(0, len(data), m):
-        x = pixels_as_columns(data.images[i : i + m], net.dtype)
-        with one_thread():
-            z, a = net.outputs(x)
-        yield z, a, data.labels[i : i + m]
+    for rows, z, a in infer(net, data.images):
+        yield z, a, data.labels[rows]

@@ -1,124 +1,65 @@
 """The book's ``network`` (chapters 1 and 2), over `nndl.Network` in float64.
 
-Everything is drawn from a NumPy Generator, which each call that draws seeds from NumPy's global
-state: after ``numpy.random.seed(s)`` a program repeats itself. ``random.seed`` has no effect here,
-and SGD leaves the order of the list that it is given as it is.
+All random numbers come from a NumPy Generator, which each call that needs some seeds from NumPy's
+global state: after ``numpy.random.seed(s)`` a program repeats itself. ``random.seed`` has no effect
+here, and SGD does not change the order of the list that it is given.
+
+A subclass may override any method, and ``sigmoid`` and ``sigmoid_prime`` of this module may be
+replaced: see `nndl.book.adapter`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit
 
+from nndl import storage
 from nndl._typing import Array
-from nndl.activations import sigmoid
-from nndl.book.mnist_loader import Pair, as_columns, as_dataset, floats
-from nndl.costs import Cost, quadratic
-from nndl.data import Dataset
-from nndl.initializers import Initializer, large
-from nndl.network import Network as Core
-from nndl.training.metrics import Score, evaluate
-from nndl.validation import DivergedError
+from nndl.book.adapter import Adapter, listing
+from nndl.book.examples import Pair, correct, unzip
+from nndl.costs import quadratic
+from nndl.initializers import large
 
-__all__ = ["Adapter", "Network", "sigmoid", "sigmoid_prime"]
+__all__ = ["Network", "load", "sigmoid", "sigmoid_prime"]
 
 
-class Live(list[Array]):
-    """The arrays of a network. Assigning one copies its values into the network's own array."""
-
-    def __setitem__(self, l: Any, values: Any) -> None:
-        many = isinstance(l, slice)
-        live = self[l] if many else [self[l]]
-        new = list(map(np.array, values)) if many else [values]
-        shapes, given = ([np.shape(array) for array in arrays] for arrays in (live, new))
-        if given != shapes:
-            raise ValueError(
-                f"the network's arrays have the shapes {shapes}, those assigned {given}; for other "
-                "sizes make a new Network"
-            )
-        for array, its_values in zip(live, new, strict=True):
-            array[...] = its_values
-
-    def _fixed(self, *args: object, **more: object) -> NoReturn:
-        raise TypeError("the number and order of a network's arrays is fixed: assign each by [l]")
-
-    __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = _fixed
-    pop = remove = reverse = sort = _fixed
-
-    def __reduce__(self) -> Any:
-        return list, (list(self),)  # a copy belongs to no network
+def sigmoid(z: Array) -> Array:
+    """Return 1/(1 + exp(-z)), equation (3)."""
+    a: Array = expit(z)
+    return a
 
 
-class Adapter:
-    """What the networks of chapters 1 and 3 share.
+def sigmoid_prime(z: Array) -> Array:
+    """Return the derivative of the sigmoid at z."""
+    a = sigmoid(z)
+    return a * (1 - a)
 
-    Attributes
+
+@listing
+class Network(Adapter):
+    """The network of chapter 1: sigmoid neurons, quadratic cost, all parameters from N(0, 1).
+
+    Parameters
     ----------
-    num_layers, sizes : int, list of int
-    weights, biases : lists of ndarray, (n_out, n_in) and (n_out, 1)
-        Live: they change as the network learns. Keep a state by ``copy.deepcopy``.
+    sizes : list of int
+        The number of inputs, then the number of neurons of each layer.
     """
 
-    def __init__(self, sizes: list[int], cost: Cost, init: Initializer) -> None:
-        self.num_layers, self.sizes = len(sizes), sizes
-        self._core = Core(sizes, cost=cost, init=init, rng=_rng(), dtype=np.float64)
-
-    @property
-    def weights(self) -> list[Array]:
-        return Live(self._core.weights)
-
-    @weights.setter
-    def weights(self, values: Iterable[ArrayLike]) -> None:
-        self.weights[:] = values  # type: ignore[assignment]
-
-    @property
-    def biases(self) -> list[Array]:
-        return Live(self._core.biases)
-
-    @biases.setter
-    def biases(self, values: Iterable[ArrayLike]) -> None:
-        self.biases[:] = values  # type: ignore[assignment]
-
-    def feedforward(self, a: ArrayLike) -> Array:
-        """Return the output, (n_out, 1), for the input a, (n_in, 1)."""
-        return self._core.feedforward(floats(a))
-
-    def backprop(self, x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
-        """Return (nabla_b, nabla_w) of the cost of one example, x (n_in, 1) and y (n_out, 1)."""
-        return self._core.backprop(floats(x), y)
-
-    def _draw(self, init: Initializer) -> None:
-        rng = _rng()
-        for w, b in zip(self.weights, self.biases, strict=True):
-            w[...], b[...] = init.draw((w.shape[0], w.shape[1]), rng, w.dtype)
-
-    def _dataset(self, pairs: Iterable[Pair]) -> Dataset:
-        return as_dataset(pairs, self.sizes)
-
-    def _measure(self, data: Dataset, lmbda: float = 0.0) -> Score:
-        with np.errstate(over="ignore", invalid="ignore"):  # after training diverged
-            return evaluate(self._core, data, lmbda)
-
-    def _descend(self, training: Dataset, epochs: int, *args: Any, **more: Any) -> Iterator[int]:
-        """Train, and yield each epoch. Like the book's, run to the last one even without hope."""
-        epoch = -1
-        try:
-            for epoch in self._core.sgd(training, epochs, *args, rng=_rng(), **more):
-                yield epoch
-        except DivergedError as error:
-            warnings.warn(f"{error}; no more is learned", RuntimeWarning, stacklevel=3)
-            yield from range(epoch + 1, epochs)
-
-
-class Network(Adapter):
-    """The network of chapter 1: sigmoid neurons, quadratic cost, all parameters from N(0, 1)."""
+    _calls: ClassVar = {
+        "update_mini_batch": ("backprop",),
+        "backprop": ("cost_derivative", "sigmoid", "sigmoid_prime"),
+        "evaluate": ("feedforward",),
+        "feedforward": ("sigmoid",),
+    }
 
     def __init__(self, sizes: list[int]) -> None:
-        super().__init__(sizes, quadratic, large)
+        self.num_layers, self.sizes = len(sizes), sizes
+        self._draw(large)
 
     def SGD(
         self,
@@ -128,34 +69,78 @@ class Network(Adapter):
         eta: float,
         test_data: Iterable[Pair] | None = None,
     ) -> None:
-        """Train by mini-batch stochastic gradient descent, and print a line after each epoch."""
-        training = self._dataset(training_data)
-        test = self._dataset(test_data) if test_data else None
-        for epoch in self._descend(training, epochs, mini_batch_size, eta):
+        """Train by mini-batch stochastic gradient descent, and print a line after each epoch.
+
+        Parameters
+        ----------
+        training_data, test_data : lists of tuples (x, y)
+            x is (n_in, 1). y is a label, or (n_out, 1): one-hot or any other desired outputs.
+        epochs, mini_batch_size : int
+        eta : float
+            Learning rate.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit the network, or a number is out of its range.
+
+        Warns
+        -----
+        UserWarning
+            If methods or functions have been replaced: what depends on them is slower.
+        RuntimeWarning
+            If training diverges.
+        """
+        self._announce("update_mini_batch", "evaluate")
+        test = list(test_data or ())
+        measured = self._examples(test) if test and not self._replaced("evaluate") else None
+        for epoch in self._epochs(list(training_data), epochs, mini_batch_size, eta):
             if test:
-                print(f"Epoch {epoch}: {self._measure(test).correct} / {len(test)}")
+                right = self._measure(measured).correct if measured else self.evaluate(test)
+                print(f"Epoch {epoch}: {right} / {len(test)}")
             else:
                 print(f"Epoch {epoch} complete")
 
     def update_mini_batch(self, mini_batch: Iterable[Pair], eta: float) -> None:
         """Take one step with a list of tuples (x, y)."""
-        self._core.update_mini_batch(*as_columns(mini_batch, self.sizes), eta)
+        self._step(mini_batch, eta)
 
     def evaluate(self, test_data: Iterable[Pair]) -> int:
-        """Return how many images the network reads correctly."""
-        return self._measure(self._dataset(test_data)).correct
+        """Return for how many inputs the output is right.
+
+        The largest output must be the label, or be where y is largest; a single output must lie on
+        the same side of 1/2 as y.
+        """
+        if not self._replaced("feedforward"):
+            return self._measure(self._examples(test_data)).correct
+        xs, ys = unzip(test_data)
+        return sum(correct(self.feedforward(x), y) for x, y in zip(xs, ys, strict=True))
 
     def cost_derivative(self, output_activations: Array, y: ArrayLike) -> Array:
         """Return the derivative of the cost with respect to the outputs, a - y."""
         derivative: Array = output_activations - np.asarray(y)
         return derivative
 
-
-def sigmoid_prime(z: Array) -> Array:
-    """Return the derivative of the sigmoid at z."""
-    a = sigmoid(z)
-    return a * (1 - a)
+    def _output_delta(self, z: Array, a: Array, y: Array) -> Array:
+        return self.cost_derivative(a, y) * sigmoid_prime(z)
 
 
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(np.random.randint(2**31, size=4))  # noqa: NPY002
+def load(filename: str | Path) -> Network:
+    """Read a network that `Network.save` has written.
+
+    Raises
+    ------
+    ValueError
+        If the file holds something else, or a network with another cost, as of network2.
+    OSError
+        If the file cannot be opened.
+    """
+    core = storage.load_network2(filename)
+    if core.cost is not quadratic:
+        raise ValueError(
+            f"a network of chapter 1 has the quadratic cost, but {filename} holds one with the "
+            f"{core.cost} cost: read it by network2.load"
+        )
+    net = Network([core.n_in, *map(len, core.biases)])
+    net._core = core
+    return net

@@ -1,8 +1,8 @@
 """The book's ``network3`` (chapter 6), over `nndl.Network` in float32.
 
-Seeds are as in `nndl.book.network`. What sets chapter 6 apart from chapter 3 is kept: the initial
-weights, lambda over the number of mini-batches, mini-batches in the same order in every epoch,
-dropout on the inputs of a layer, and leaving out images that do not fill a mini-batch.
+Seeds are as in `nndl.book.network`. The peculiarities of chapter 6 are kept: its initial weights,
+lambda divided by the number of mini-batches, mini-batches in the same order in every epoch, dropout
+on the inputs of a layer, and leaving out the images that do not fill a mini-batch.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax, tanh
 from nndl.activations import identity as linear
 from nndl.activations import relu as ReLU
+from nndl.book.adapter import seeded_generator
 from nndl.book.mnist_loader import Arrays, load_data
-from nndl.book.network import _rng
 from nndl.conv import Conv
 from nndl.costs import log_likelihood
 from nndl.data import Dataset, load_mnist, shifted_fivefold
@@ -44,21 +44,35 @@ __all__ = [
 ]
 
 MNIST, EXPANDED = "mnist.pkl.gz", "mnist_expanded.pkl.gz"
-SEED = 0  # of the order of the expanded set, the same whenever it is asked for
+SEED = 0  # of the order of the expanded set, which is the same in every call
 
 
 def load_data_shared(filename: str | Path = f"../data/{MNIST}") -> list[Arrays]:
-    """Return training, validation and test data, each a pair (x, y), by the name of a book's file.
+    """Return training, validation and test data, each a pair (x, y).
 
-    x is (n, 784) float32 in [0, 1), y (n,) integers. No such file is read: for the name
-    ``mnist_expanded.pkl.gz`` the training data are those of `expand_mnist`. Raises ValueError for
-    a name that is neither, and OSError as `nndl.load_mnist`.
+    Parameters
+    ----------
+    filename : str or Path
+        Ending in one of the book's two file names. The file itself is not read: the data come from
+        `nndl.load_mnist`, and for ``mnist_expanded.pkl.gz`` the training data from `expand_mnist`.
+
+    Returns
+    -------
+    list of three pairs of ndarray
+        x, (n, 784) float32 in [0, 1), and y, (n,) int64.
+
+    Raises
+    ------
+    ValueError
+        If the file has another name.
+    OSError
+        As `nndl.load_mnist`.
     """
     name = Path(filename).name
     if name not in (MNIST, EXPANDED):
         raise ValueError(
-            f"filename must end in {MNIST} or {EXPANDED}, not {str(filename)!r}; other data are "
-            "for SGD as they are, pairs (x, y) of images in rows and labels"
+            f"filename must end in {MNIST} or {EXPANDED}, not {str(filename)!r}; give other data "
+            "to SGD directly, as pairs (x, y) of images in rows and labels"
         )
     training, validation, test = load_data()
     return [expand_mnist() if name == EXPANDED else training, validation, test]
@@ -67,8 +81,8 @@ def load_data_shared(filename: str | Path = f"../data/{MNIST}") -> list[Arrays]:
 def expand_mnist() -> Arrays:
     """Return the training data and their shifts by a pixel, shuffled: 250,000 images in 0.8 GB.
 
-    The book's program of this name writes them into a file, once; here they are made anew by
-    every `load_data_shared`, in the same order.
+    The book's program of this name writes them to a file; here every call of `load_data_shared`
+    makes them again, in the same order.
     """
     expanded = shifted_fivefold(load_mnist(dtype=np.uint8)[0])
     images, labels = expanded[np.random.default_rng(SEED).permutation(len(expanded))]
@@ -76,9 +90,9 @@ def expand_mnist() -> Arrays:
 
 
 class BookLayer:
-    """What layers share: a layer of `nndl`, the shapes around it, and dropout of its inputs.
+    """A layer of `nndl`, the shapes of its input and output, and dropout on its inputs.
 
-    The Network that a layer is given to draws its `w` and `b`: live, so change them in place.
+    `w` and `b` are drawn when a Network is made of the layer. They are live: change them in place.
     """
 
     def __init__(
@@ -95,7 +109,7 @@ class BookLayer:
     def w(self) -> Array:
         """Weights, (n_in, n_out) as in the book; filters, (maps, input maps, height, width).
 
-        Raises AttributeError, as `b` does, while no Network has been made of the layer.
+        Raises AttributeError, as `b` does, before a Network is made of the layer.
         """
         w = self.core.w
         return self.core.filters if isinstance(self.core, Conv) else w.T
@@ -116,7 +130,7 @@ class ConvPoolLayer(BookLayer):
         Filters are square.
     image_shape : (mini-batch, input maps, height, width)
     poolsize : (height, width)
-        Pools are square, and divide what comes out of the convolution.
+        Pools are square, and their size divides the sides of the convolution's output.
     activation_fn : Activation
         sigmoid, tanh, ReLU or linear.
     """
@@ -131,8 +145,9 @@ class ConvPoolLayer(BookLayer):
         (maps, maps_in, size, width), pool = filter_shape, poolsize[0]
         if size != width or pool != poolsize[1] or maps_in != image_shape[1]:
             raise ValueError(
-                "filters and pools must be square, and a filter needs the maps of its images: not "
-                f"{filter_shape} and {poolsize} for images {image_shape}"
+                "filters and pools must be square, and filters must have as many input maps as the "
+                f"images, but filter_shape is {filter_shape}, poolsize {poolsize} and image_shape "
+                f"{image_shape}"
             )
         self.filter_shape, self.image_shape, self.poolsize = filter_shape, image_shape, poolsize
         self.activation_fn = activation_fn
@@ -142,7 +157,7 @@ class ConvPoolLayer(BookLayer):
 
 
 class FullyConnectedLayer(BookLayer):
-    """n_out neurons; in training each of its inputs is silent with probability p_dropout."""
+    """n_out neurons; in training each input is set to 0 with probability p_dropout."""
 
     def __init__(
         self, n_in: int, n_out: int, activation_fn: Activation = sigmoid, p_dropout: float = 0.0
@@ -152,7 +167,7 @@ class FullyConnectedLayer(BookLayer):
 
 
 class SoftmaxLayer(BookLayer):
-    """The last layer, of softmax neurons, whose weights and biases start from 0."""
+    """The last layer: softmax neurons whose weights and biases start at 0."""
 
     def __init__(self, n_in: int, n_out: int, p_dropout: float = 0.0) -> None:
         self.n_in, self.n_out = n_in, n_out
@@ -160,11 +175,11 @@ class SoftmaxLayer(BookLayer):
 
 
 class Network:
-    """A network with the log-likelihood cost, of layers of which the last is a SoftmaxLayer.
+    """A network with the log-likelihood cost, whose last layer is a SoftmaxLayer.
 
     Its attribute ``core`` is the `nndl.Network` that does the work, for everything that the book's
-    network3 cannot do: ``nndl.accuracy(net.core, data)``. Raises ValueError if a layer does not
-    take what the one before it gives.
+    network3 cannot do: ``nndl.accuracy(net.core, data)``. Raises ValueError if the input shape of
+    a layer is not the output shape of the layer before it.
     """
 
     def __init__(self, layers: Sequence[BookLayer], mini_batch_size: int) -> None:
@@ -175,11 +190,14 @@ class Network:
         for i, layer in enumerate(layers):
             if layer.shape_in not in (shape, (prod(shape),)):
                 raise ValueError(
-                    f"layers[{i}] must take {shape}, as it comes, but is for {layer.shape_in}"
+                    f"layers[{i}] must have the input shape {shape} of the layer before it, but "
+                    f"has {layer.shape_in}: change one of them"
                 )
             core += [Dropout(layer.p_dropout), layer.core] if layer.p_dropout else [layer.core]
             shape = layer.shape_out
-        self.core = Core(core, cost=log_likelihood, rng=_rng(), input_shape=layers[0].shape_in)
+        self.core = Core(
+            core, cost=log_likelihood, rng=seeded_generator(), input_shape=layers[0].shape_in
+        )
 
     def SGD(
         self,
@@ -191,14 +209,14 @@ class Network:
         test_data: Arrays | None,
         lmbda: float = 0.0,
     ) -> None:
-        """Train, and print the accuracies; test data are read where validation is at its best.
+        """Train, and print accuracies; the test data are measured at each best validation accuracy.
 
         Raises ValueError if mini_batch_size is not the network's, or as `nndl.Network.sgd`.
         """
         if mini_batch_size != self.mini_batch_size:
             raise ValueError(
                 f"mini_batch_size must be that of the network, {self.mini_batch_size}, not "
-                f"{mini_batch_size!r}: make the network anew for another"
+                f"{mini_batch_size!r}: make a new Network for another size"
             )
         training, validation = self._dataset(training_data), self._dataset(validation_data)
         test = self._dataset(test_data) if test_data else None
@@ -212,16 +230,18 @@ class Network:
             seen += len(rows)
             return rows
 
-        lmbda *= mini_batch_size  # which the core divides by the number of images
-        more: dict[str, Any] = {"order": np.arange, "transform": count, "rng": _rng()}
+        lmbda *= mini_batch_size  # the core divides it by the number of images
+        more: dict[str, Any] = {"order": np.arange, "transform": count, "rng": seeded_generator()}
         steps = self.core.sgd(training, epochs, mini_batch_size, eta, lmbda=lmbda, **more)
         best = test_accuracy = 0.0
         best_iteration = 0
         for epoch in range(epochs):
             try:
                 next(steps, None)
-            except DivergedError as error:  # like the book's, go on to the last epoch without hope
-                warnings.warn(f"{error}; no more is learned", RuntimeWarning, stacklevel=2)
+            except DivergedError as error:  # like the book's, go on to the last epoch
+                warnings.warn(
+                    f"{error}; the parameters stay as they are", RuntimeWarning, stacklevel=2
+                )
             validation_accuracy = self._accuracy(validation)
             print(f"Epoch {epoch}: validation accuracy {validation_accuracy:.2%}")
             if validation_accuracy >= best:
@@ -241,8 +261,9 @@ class Network:
         whole = len(y) // self.mini_batch_size * self.mini_batch_size
         if not whole:
             raise ValueError(
-                f"{len(y)} images do not fill a mini-batch of {self.mini_batch_size}, and what is "
-                "left over is not used: give more, or make the network for smaller mini-batches"
+                f"{len(y)} images do not fill a mini-batch of {self.mini_batch_size}, and "
+                "incomplete ones are left out: give more images, or make a Network for smaller "
+                "mini-batches"
             )
         return Dataset(x, y, "the reader's data")[:whole]
 

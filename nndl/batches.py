@@ -27,13 +27,14 @@ def mini_batches(
     dtype: np.dtype[Any],
     prepare: Callable[[Array], Array] | None = None,
     done: int = 0,
-) -> Iterator[list[tuple[Array, Array]]]:
-    """Yield chunks of mini-batches (x, y), all of a chunk of one size.
+) -> Iterator[list[tuple[Array, Array, Array | None]]]:
+    """Yield chunks of mini-batches (x, y, weights), all of a chunk of one size.
 
-    x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot. Both are views of
-    buffers that the next chunk overwrites. Where ``size`` does not divide the number of images,
-    the last mini-batch is smaller, and a chunk of its own. ``prepare`` gets the rows of a chunk,
-    (k, n_in), before they are split up. The first ``done`` images of the order are left out.
+    x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot; weights are (m,), or
+    None if the data set has none. All are views of buffers that the next chunk overwrites. Where
+    ``size`` does not divide the number of images, the last mini-batch is smaller, and a chunk of
+    its own. ``prepare`` gets the rows of a chunk, (k, n_in), before they are split up. The first
+    ``done`` images of the order are left out.
     """
     images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
     order = np.asarray(order)
@@ -52,17 +53,21 @@ def mini_batches(
     raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
     x = raw if images.dtype == dtype else np.empty_like(raw, dtype)
     y = np.empty((len(raw), n_out), dtype)
+    weights = dataset.weights
+    c = None if weights is None else np.empty(len(raw), dtype)
 
     whole = n - n % size
     bounds = [(start, min(start + chunk, whole)) for start in range(done, whole, chunk)]
     if max(whole, done) < n:
         bounds.append((whole, n))
-    views: list[tuple[Array, Array]] = []
+    views: list[tuple[Array, Array, Array | None]] = []
     for start, end in bounds:
         picked, k = order[start:end], end - start
         # mode="clip" writes into out directly; the default checks into a buffer first.
         images.take(picked, axis=0, out=raw[:k], mode="clip")
         one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
+        if weights is not None and c is not None:
+            c[:k] = weights[picked]
         if x is not raw:
             np.copyto(x[:k], raw[:k])  # and then multiply: faster than a product that casts
             if raw.dtype == np.uint8:
@@ -71,7 +76,8 @@ def mini_batches(
             x[:k] = checked(prepare(x[:k]), (k, x.shape[1]))
         if k != len(views) * size:
             m = min(size, k)
-            views = [(x[i : i + m].T, y[i : i + m].T) for i in range(0, k, m)]
+            parts = [slice(i, i + m) for i in range(0, k, m)]
+            views = [(x[part].T, y[part].T, None if c is None else c[part]) for part in parts]
         yield views
 
 

@@ -40,12 +40,16 @@ class Dataset:
         (height, width) or (maps, height, width) of an image, for plots, shifts and convolution.
         Found from ``images`` if they have more than two dimensions; rows of a square number of
         pixels are square images; else None.
+    weights : ndarray of floats, shape (n,), optional
+        What the cost of each image is multiplied by, 0 or more. With a mean of 1 they keep the
+        meaning of eta and lmbda.
 
     Raises
     ------
     ValueError
         If the shapes do not fit together, the labels are not integers of at least 0, a pixel is
-        NaN or infinite, or integer pixels are not between 0 and 255.
+        NaN or infinite, integer pixels are not between 0 and 255, or a weight is negative or not
+        finite.
 
     Warns
     -----
@@ -65,6 +69,7 @@ class Dataset:
     labels: NDArray[np.integer]
     name: str = "unnamed"
     shape: tuple[int, ...] | None = None
+    weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         images, labels = np.asanyarray(self.images), np.asanyarray(self.labels)
@@ -91,7 +96,8 @@ class Dataset:
             _check_floats(images)
         else:
             images = scaled_integers(images)
-        for field, value in (("images", images), ("labels", labels), ("shape", shape)):
+        weights = None if self.weights is None else _check_weights(self.weights, len(labels))
+        for field, value in (("images", images), ("labels", labels), ("shape", shape), ("weights", weights)):
             object.__setattr__(self, field, value)
 
     @cached_property
@@ -118,7 +124,8 @@ class Dataset:
                 f"a data set is indexed by a slice or an array of rows, not by {rows!r}; "
                 "a single image is dataset.images[i] with dataset.labels[i]"
             )
-        return self._replace(images=self.images[rows], labels=self.labels[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return self._replace(images=self.images[rows], labels=self.labels[rows], weights=weights)
 
     def _replace(self, **changes: Any) -> Dataset:
         """Return a copy with other fields, which are not checked again."""
@@ -177,6 +184,18 @@ def _advice_on_images(images: NDArray[Any]) -> str:
     if images.dtype.kind not in "fiu":
         return "convert them with .astype(numpy.float32)"
     return "a single image is images[None]"
+
+
+def _check_weights(weights: NDArray[np.floating], n: int) -> NDArray[np.floating]:
+    weights = np.asarray(weights)
+    if weights.shape != (n,) or weights.dtype.kind != "f":
+        raise ValueError(
+            f"weights must be floats of shape ({n},), one for each image, but are {weights.dtype} "
+            f"of shape {weights.shape}"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError("weights must be 0 or more and finite: replace those that are not")
+    return weights
 
 
 def _advice_on_labels(labels: NDArray[np.generic]) -> str:

@@ -92,10 +92,11 @@ class Network(Stack):
     # Learning: backpropagation (chapter 2) and the steps that use it.
 
     def deltas(
-        self, x: Array, y: Array, rng: np.random.Generator | None
+        self, x: Array, y: Array, rng: np.random.Generator | None, weights: Array | None = None
     ) -> Iterator[tuple[Layer, Array]]:
         """Yield (layer, delta), from the last layer back to the first.
 
+        The cost of each example is multiplied by its weight, if there are ``weights``, (m,).
         A layer is yielded after its delta has passed through its weights, so that the caller may
         update it at once.
         """
@@ -103,6 +104,8 @@ class Network(Stack):
             x = layer.forward(x, rng)  #                                                     (25)
         out = self.output
         delta = self.cost.delta(out.z, out.a, y, out.activation)  # dC/da * sigma'(z)        BP1
+        if weights is not None:
+            delta *= weights
         for layer, below in self._pairs:
             nabla_a = layer.backward(delta)  #                      w.T @ delta              BP2
             yield layer, delta  #                                   gradient or update  BP3, BP4
@@ -164,9 +167,16 @@ class Network(Stack):
         with one_thread():
             self.take_step(x, y, None if rng is None else generator(rng), step)
 
-    def take_step(self, x: Array, y: Array, rng: np.random.Generator | None, step: Step) -> None:
+    def take_step(
+        self,
+        x: Array,
+        y: Array,
+        rng: np.random.Generator | None,
+        step: Step,
+        weights: Array | None = None,
+    ) -> None:
         """Update each layer as soon as its delta has passed through its weights."""
-        for layer, delta in self.deltas(x, y, rng):
+        for layer, delta in self.deltas(x, y, rng, weights):
             layer.update(delta, step)
 
     def sgd(
@@ -235,10 +245,10 @@ class Network(Stack):
                 with one_thread(), ignored, steps(self, mini_batch_size, threads) as take_step:
                     for chunk in chunks:
                         step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
-                        for x, y in chunk:
-                            take_step(x, y, streams.dropout, step)
+                        for x, y, weights in chunk:
+                            take_step(x, y, streams.dropout, step, weights)
                         validation.check_finite(self.parameters, epoch, rate)
-                        done += sum(x.shape[1] for x, _ in chunk)
+                        done += sum(x.shape[1] for x, _, _ in chunk)
                         if done < n and stop(done):
                             return
                 yield epoch

@@ -36,7 +36,7 @@ ROWS = 2**22  # multiplications of a dense layer's update at a time, about
 IMAGES = 1000  # at a time at inference, at most
 LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can have many outputs
 
-Take = Callable[[Array, Array, np.random.Generator, Step], None]
+Take = Callable[[Array, Array, np.random.Generator, Step, Array | None], None]
 
 
 def cores() -> int:
@@ -89,7 +89,7 @@ def infer(
 
 @contextmanager
 def steps(net: Network, m: int, threads: int | None) -> Iterator[Take]:
-    """Yield the function (x, y, rng, step) that takes a step with a mini-batch.
+    """Yield the function (x, y, rng, step, weights) that takes a step with a mini-batch.
 
     Parameters
     ----------
@@ -128,12 +128,19 @@ class _Shards:
                 n_out, n_in = layer.w.shape
                 self.x[i], self.delta[i] = np.empty((m, n_in), dtype).T, np.empty((n_out, m), dtype)
 
-    def __call__(self, x: Array, y: Array, rng: np.random.Generator, step: Step) -> None:
+    def __call__(
+        self,
+        x: Array,
+        y: Array,
+        rng: np.random.Generator,
+        step: Step,
+        weights: Array | None = None,
+    ) -> None:
         if x.shape[1] != self.bounds[-1]:
             self._prepare(x.shape[1])
         n = len(self.replicas)
         seeds = rng.integers(2**63, size=n) if self.drops else [0] * n
-        shards = self.pool.map(lambda s: self._walk(s, x, y, int(seeds[s])), range(n))
+        shards = self.pool.map(lambda s: self._walk(s, x, y, int(seeds[s]), weights), range(n))
         gradients = list(shards)
         updates: list[Callable[[], None]] = []
         for i, layer in enumerate(self.net.layers):
@@ -144,13 +151,16 @@ class _Shards:
                 layer.move(nabla_w, None, nabla_b, None, step)
         list(self.pool.map(lambda update: update(), updates))
 
-    def _walk(self, s: int, x: Array, y: Array, seed: int) -> dict[int, tuple[Array, Array]]:
+    def _walk(
+        self, s: int, x: Array, y: Array, seed: int, weights: Array | None
+    ) -> dict[int, tuple[Array, Array]]:
         """Take shard s through the network; return the gradients of layers that are not dense."""
         net, part = self.replicas[s], slice(self.bounds[s], self.bounds[s + 1])
         rng = np.random.default_rng(seed)
+        weights = None if weights is None else weights[part]
         gradients = {}
         with np.errstate(over="ignore", invalid="ignore"):  # which threads do not inherit
-            for layer, delta in net.deltas(x[:, part], y[:, part], rng):
+            for layer, delta in net.deltas(x[:, part], y[:, part], rng, weights):
                 i = net.layers.index(layer)
                 if isinstance(layer, Dense):
                     self.x[i][:, part], self.delta[i][:, part] = layer.x, delta

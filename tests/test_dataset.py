@@ -33,7 +33,7 @@ FLOAT32 = np.dtype(np.float32)
 def gathered(data: Dataset, size: int, order: Any = None, **more: Any) -> list[Any]:
     order = np.arange(len(data)) if order is None else order
     chunks = mini_batches(data, order, size, 4, FLOAT32, **more)
-    return [(x.copy(), y.copy()) for chunk in chunks for x, y in chunk]
+    return [(x.copy(), y.copy()) for chunk in chunks for x, y, _ in chunk]
 
 
 def trained(data: Dataset) -> bytes:
@@ -422,7 +422,7 @@ def test_prepare_gets_rows_before_they_are_divided_into_mini_batches() -> None:
 
 def test_the_columns_of_a_mini_batch_are_contiguous_for_blas() -> None:
     for chunk in mini_batches(Dataset(RAW, LABELS), np.arange(23), 5, 4, FLOAT32):
-        assert all(x.flags.f_contiguous and y.flags.f_contiguous for x, y in chunk)
+        assert all(x.flags.f_contiguous and y.flags.f_contiguous for x, y, _ in chunk)
 
 
 # Validation of arrays.

@@ -44,8 +44,9 @@ class Score:
 def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 0.0) -> Score:
     """Return cost and accuracy on a data set in one pass.
 
-    The cost is the mean over the n images, plus lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|: as in the
-    book (equations 87 and 95), n is the size of the set that is measured.
+    The cost is the mean over the n images, weighted if they have weights, plus
+    lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|: as in the book (equations 87 and 95), n is the size of
+    the set that is measured.
 
     Raises
     ------
@@ -60,10 +61,15 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
 def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
     """Return what `evaluate` does, for a data set that is known to fit."""
     total, correct, n = 0.0, 0, 0
+    weights = data.weights
+    scale = 1.0 if weights is None else len(data) / (float(weights.sum()) or 1.0)
     for z, a, labels in _outputs(net, data):
-        n += len(labels)
         y = one_hot(labels, net.n_out, net.dtype)
-        total += float(net.cost.value(z, a, y, net.output.activation).sum(dtype=np.float64))
+        cost = net.cost.value(z, a, y, net.output.activation)
+        if weights is not None:
+            cost = cost * weights[n : n + len(labels)] * scale
+        total += float(cost.sum(dtype=np.float64))
+        n += len(labels)
         correct += int((a.argmax(axis=0) == labels).sum())
     for w in net.weights if lmbda or lmbda_l1 else ():
         total += 0.5 * lmbda * float(np.vdot(w, w)) + lmbda_l1 * float(np.abs(w).sum())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nndl.costs import cross_entropy, log_likelihood, quadratic
     from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
     from nndl.differences import gradient_check
+    from nndl.estimator import NetworkClassifier as NetworkClassifier
     from nndl.layers import Dense, Dropout
     from nndl.network import Network
     from nndl.training import History, Settings
@@ -62,6 +63,7 @@ _MODULES = {
     "nndl.costs": "cross_entropy log_likelihood quadratic",
     "nndl.data": "Dataset load_data load_folder load_mnist synthetic_digits",
     "nndl.differences": "gradient_check",
+    "nndl.estimator": "NetworkClassifier",  # not in __all__: it needs scikit-learn
     "nndl.layers": "Dense Dropout",
     "nndl.network": "Network",
     "nndl.training": "History Settings",

@@ -1,4 +1,4 @@
-"""Exports of a trained network: a page to draw on."""
+"""Exports of a trained network: a page to draw on, and ONNX."""
 
 from nndl.export.page import Page, make_page
 

@@ -54,6 +54,11 @@ NETWORKS = {
     "convolution": lambda: Network(
         convolutional(), cost=log_likelihood, input_shape=(1, 12, 12), rng=0
     ),
+    "stride": lambda: Network(
+        [Conv(3, 4, stride=2, padding=1, init=he), Conv(5, 3, pool=2, padding="same"), Dense(10)],
+        input_shape=(1, 12, 12),
+        rng=0,
+    ),
     "maps": lambda: Network(
         [Conv(5, 3, tanh), Dense(3, sigmoid)], cost=quadratic, input_shape=(4, 6, 6), rng=0
     ),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import nndl
 from nndl._typing import Array
 from nndl.activations import Activation, ScaledTanh
-from nndl.conv import Conv, MaxPool
+from nndl.conv import Conv, MaxPool, Planes
 from nndl.files import atomic_write
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
@@ -88,7 +88,7 @@ def as_onnx(net: Network, *, raw_pixels: bool = False, **about: str) -> Any:
     ValueError
         If a layer or an activation has no counterpart.
     """
-    graph = _Graph(net.input_shape)
+    graph = _Graph(Planes(net.input_shape))  # as in Network
     if raw_pixels:
         graph.add("Cast", to=onnx.TensorProto.FLOAT)
         graph.add("Mul", np.float32(1 / 256))
@@ -148,12 +148,16 @@ class _Graph:
         self.nodes.append(onnx.helper.make_node(operator, inputs, [self.last], **attributes))
 
     def unflatten(self) -> None:
-        """Turn rows, in which the maps of a pixel lie side by side, into pictures."""
-        if self.is_flat:
-            maps, height, width = self.shape
+        """Turn rows into pictures."""
+        if not self.is_flat:
+            return
+        maps, height, width = self.shape
+        if isinstance(self.shape, Planes):  # one map after the other
+            self.add("Reshape", np.array([-1, maps, height, width]))
+        else:  # the maps of a pixel side by side
             self.add("Reshape", np.array([-1, height, width, maps]))
             self.add("Transpose", perm=[0, 3, 1, 2])
-            self.is_flat = False
+        self.is_flat = False
 
     def flatten(self) -> None:
         """Turn pictures into rows."""
@@ -186,7 +190,9 @@ def _dense(graph: _Graph, layer: Dense) -> None:
 
 def _conv(graph: _Graph, layer: Conv) -> None:
     graph.unflatten()
-    graph.add("Conv", _float32(layer.filters), _float32(layer.b[:, 0]))
+    stride, padding = [layer.stride] * 2, [layer.padding] * 4
+    filters, biases = _float32(layer.filters), _float32(layer.b[:, 0])
+    graph.add("Conv", filters, biases, strides=stride, pads=padding)
     if layer.pool > 1:  # adding b first gives the same: it does not change which is the largest
         graph.add("MaxPool", kernel_shape=[layer.pool] * 2, strides=[layer.pool] * 2)
     graph.activate(layer.activation)

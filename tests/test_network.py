@@ -125,7 +125,7 @@ class TooEarly(Network):
     """Yields each layer, to be updated, before its delta is propagated through its weights."""
 
     def deltas(
-        self, x: Array, y: Array, rng: np.random.Generator | None
+        self, x: Array, y: Array, rng: np.random.Generator | None, weights: Array | None = None
     ) -> Iterator[tuple[Layer, Array]]:
         for layer in self.layers:
             x = layer.forward(x, rng)

@@ -97,17 +97,20 @@ class Dataset:
         else:
             images = scaled_integers(images)
         weights = None if self.weights is None else _check_weights(self.weights, len(labels))
-        for field, value in (("images", images), ("labels", labels), ("shape", shape), ("weights", weights)):
+        checked = {"images": images, "labels": labels, "shape": shape, "weights": weights}
+        for field, value in checked.items():
             object.__setattr__(self, field, value)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of images and labels, computed once: equal data has equal digests anywhere."""
+        """SHA-256 of images, labels and weights: equal data has equal digests anywhere."""
         images = self.images.astype(self.images.dtype.newbyteorder("<"), copy=False)
         digest = hashlib.sha256(f"{images.dtype.str} {images.shape}".encode())
         for i in range(0, len(images), 1000):  # rows that are not contiguous are copied
             digest.update(np.ascontiguousarray(images[i : i + 1000]).data)
         digest.update(np.ascontiguousarray(self.labels, "<i8").data)
+        if self.weights is not None:
+            digest.update(np.ascontiguousarray(self.weights, "<f8").data)
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -126,6 +129,12 @@ class Dataset:
             )
         weights = None if self.weights is None else self.weights[rows]
         return self._replace(images=self.images[rows], labels=self.labels[rows], weights=weights)
+
+    def repeated(self, times: int, images: NDArray[Any], name: str) -> Dataset:
+        """Return a data set of other images, for which labels and weights are repeated in order."""
+        weights = None if self.weights is None else np.tile(self.weights, times)
+        labels = np.tile(self.labels, times)
+        return self._replace(images=images, labels=labels, name=name, weights=weights)
 
     def _replace(self, **changes: Any) -> Dataset:
         """Return a copy with other fields, which are not checked again."""

@@ -385,7 +385,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return Dataset(X, labels, "training"), 1.0
         rows = np.flatnonzero(weights)
         mean = float(weights[rows].mean())
-        return Dataset(X[rows], labels[rows], "training", weights[rows] / mean), 1 / mean
+        return Dataset(X[rows], labels[rows], "training", weights=weights[rows] / mean), 1 / mean
 
     def _validation(self, X: ArrayLike, y: ArrayLike) -> Dataset:
         features, target = self._validated(X, y, reset=False)

@@ -209,7 +209,7 @@ def test_the_cost_is_weighted() -> None:
     weights = np.where(y == 0, 5.0, 0.25)
     X = X / 8
     fitted = small(scale="none").fit(X, y, sample_weight=weights)
-    data = Dataset(X, y, "iris", weights)
+    data = Dataset(X, y, "iris", weights=weights)
     rows = fitted.network_.predict_proba(X)[np.arange(len(y)), y]
     expected = np.average(-np.log(rows), weights=weights)
     assert evaluate(fitted.network_, data).cost == pytest.approx(expected, rel=1e-9)

@@ -8,7 +8,7 @@ import pytest
 from nndl.batches import mini_batches
 from nndl.conv import Conv
 from nndl.costs import COSTS, cross_entropy, log_likelihood
-from nndl.data import Dataset
+from nndl.data import Dataset, shifted_fivefold
 from nndl.layers import Dense
 from nndl.network import Network
 from nndl.parallel import shard_bounds
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(3)
 IMAGES, LABELS = RNG.random((12, 36)), RNG.integers(0, 3, 12)
 WEIGHTS = RNG.random(12) * 3
 WEIGHTS /= WEIGHTS.mean()
-WEIGHTED = Dataset(IMAGES, LABELS, "weighted", WEIGHTS)
+WEIGHTED = Dataset(IMAGES, LABELS, "weighted", weights=WEIGHTS)
 
 
 def step(net: Network, data: Dataset, eta: float = 1.0, **more) -> list[np.ndarray]:
@@ -56,7 +56,7 @@ def test_a_step_follows_the_gradient_of_the_weighted_cost(make) -> None:
 def test_a_weight_of_2_counts_an_example_twice() -> None:
     counts = np.arange(12) % 3
     repeated = Dataset(IMAGES.repeat(counts, axis=0), LABELS.repeat(counts))
-    weighted = Dataset(IMAGES, LABELS, "weighted", counts / counts.mean())
+    weighted = Dataset(IMAGES, LABELS, "weighted", weights=counts / counts.mean())
     nets = [Network([36, 5, 3], rng=1, dtype=np.float64) for _ in range(2)]
     for p, q in zip(step(nets[0], repeated), step(nets[1], weighted), strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-12, atol=1e-14)
@@ -66,7 +66,7 @@ def test_a_weight_of_2_counts_an_example_twice() -> None:
 @pytest.mark.parametrize("more", [{}, {"mu": 0.5, "lmbda": 2.0, "lmbda_l1": 0.5}])
 @pytest.mark.parametrize("cost", [cross_entropy, log_likelihood])
 def test_weights_of_1_change_no_bit(cost, more) -> None:
-    data = [Dataset(IMAGES, LABELS), Dataset(IMAGES, LABELS, "weighted", np.ones(12))]
+    data = [Dataset(IMAGES, LABELS), Dataset(IMAGES, LABELS, "weighted", weights=np.ones(12))]
     nets = [Network([36, 5, 3], cost=cost, dropout=0.5, rng=1) for _ in data]
     for net, one in zip(nets, data, strict=True):
         list(net.sgd(one, 3, 5, 0.5, rng=2, **more))
@@ -78,7 +78,7 @@ def test_weights_of_1_change_no_bit(cost, more) -> None:
 def test_each_image_keeps_its_weight_in_every_order(monkeypatch) -> None:
     monkeypatch.setattr("nndl.batches.CHUNK", 5)
     order = np.random.default_rng(0).permutation(12)
-    data = Dataset(IMAGES, LABELS, "weighted", IMAGES[:, 0].copy())
+    data = Dataset(IMAGES, LABELS, "weighted", weights=IMAGES[:, 0].copy())
     chunks = mini_batches(data, order, 5, 3, np.dtype(np.float64))
     sizes = []
     for chunk in chunks:
@@ -95,13 +95,24 @@ def test_the_weighted_cost_is_a_weighted_mean_over_all_parts(monkeypatch) -> Non
     expected = np.average(costs, weights=WEIGHTS)
     assert evaluate(net, WEIGHTED).cost == pytest.approx(expected, rel=1e-12)
     assert evaluate(net, WEIGHTED).correct == evaluate(net, Dataset(IMAGES, LABELS)).correct
-    assert evaluate(net, Dataset(IMAGES, LABELS, "none", np.zeros(12))).cost == 0
+    assert evaluate(net, Dataset(IMAGES, LABELS, "none", weights=np.zeros(12))).cost == 0
 
 
 def test_a_part_of_a_data_set_keeps_its_weights() -> None:
     np.testing.assert_array_equal(WEIGHTED[3:7].weights, WEIGHTS[3:7])
     np.testing.assert_array_equal(WEIGHTED[np.array([5, 1])].weights, WEIGHTS[[5, 1]])
     assert Dataset(IMAGES, LABELS)[:3].weights is None
+
+
+def test_copies_of_an_image_have_its_weight() -> None:
+    np.testing.assert_array_equal(shifted_fivefold(WEIGHTED).weights, np.tile(WEIGHTS, 5))
+    assert shifted_fivefold(Dataset(IMAGES, LABELS)).weights is None
+
+
+def test_the_digest_of_a_data_set_depends_on_its_weights() -> None:
+    digests = {Dataset(IMAGES, LABELS).digest, WEIGHTED.digest, WEIGHTED[np.arange(12)].digest}
+    assert len(digests) == 2
+    assert Dataset(IMAGES, LABELS, weights=WEIGHTS + 1).digest not in digests
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,7 @@ def test_a_part_of_a_data_set_keeps_its_weights() -> None:
 )
 def test_weights_that_are_not_one_number_for_each_image_are_refused(weights, message) -> None:
     with pytest.raises(ValueError, match=message):
-        Dataset(IMAGES, LABELS, "weighted", weights)
+        Dataset(IMAGES, LABELS, "weighted", weights=weights)
 
 
 @pytest.mark.parametrize("kind", ["quadratic", "convolution"])

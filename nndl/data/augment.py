@@ -89,8 +89,7 @@ def shifted_fivefold(dataset: Dataset) -> Dataset:
     moves = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0)]
     for i, (dx, dy) in enumerate(moves):
         images[i * n : (i + 1) * n] = shift(dataset.images, dx, dy, dataset.shape)
-    labels = np.tile(dataset.labels, 5)
-    return dataset._replace(images=images, labels=labels, name=f"{dataset.name}, shifted fivefold")
+    return dataset.repeated(5, images, f"{dataset.name}, shifted fivefold")
 
 
 def materialize(
@@ -121,9 +120,7 @@ def materialize(
     for start in range(len(dataset), len(images), CHUNK):
         chunk = images[start : start + CHUNK]
         chunk[...] = checked(transform(chunk, rng), chunk.shape)
-    labels = np.tile(dataset.labels, times)
-    name = f"{dataset.name}, expanded {times}-fold"
-    return dataset._replace(images=images, labels=labels, name=name)
+    return dataset.repeated(times, images, f"{dataset.name}, expanded {times}-fold")
 
 
 def affine(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import pickle
+from pathlib import Path
+
 import numpy as np
+import pytest
 from listings import SIZES
 
 from nndl.book import mnist_loader
@@ -39,3 +44,47 @@ def test_a_vectorized_result_is_one_hot() -> None:
     e = mnist_loader.vectorized_result(3)
     assert e.shape == (10, 1)
     assert e.ravel().tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def pickled(path: Path, digits) -> Path:
+    """Write three pairs of arrays as the book's mnist.pkl.gz."""
+    pairs = tuple((data.images, data.labels.astype(np.int64)) for data in digits)
+    path.write_bytes(gzip.compress(pickle.dumps(pairs, protocol=2), 1))
+    return path
+
+
+def test_the_book_s_file_is_read_from_its_path(digits, tmp_path) -> None:
+    path = pickled(tmp_path / "mnist.pkl.gz", digits)
+    for (x, y), source in zip(mnist_loader.load_data(path), digits, strict=True):
+        assert (x.dtype, y.dtype) == (np.float32, np.int64)
+        assert np.array_equal(x, source.images)
+        assert np.array_equal(y, source.labels)
+    training_data, validation_data, test_data = mnist_loader.load_data_wrapper(str(path))
+    assert [len(training_data), len(validation_data), len(test_data)] == list(SIZES)
+    x, y = training_data[3]
+    assert np.array_equal(x[:, 0], digits[0].images[3])
+    assert np.array_equal(y, mnist_loader.vectorized_result(digits[0].labels[3]))
+    assert test_data[3][1] == digits[2].labels[3]
+
+
+class Hostile:
+    """What a pickle may hold: a call that its reader makes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_code_in_the_file_is_not_run(tmp_path) -> None:
+    path, touched = tmp_path / "mnist.pkl.gz", tmp_path / "touched"
+    path.write_bytes(gzip.compress(pickle.dumps(Hostile(touched))))
+    with pytest.raises(ValueError, match=r"mnist\.pkl\.gz"):
+        mnist_loader.load_data_wrapper(path)
+    assert not touched.exists()
+
+
+def test_a_missing_file_is_named(tmp_path) -> None:
+    with pytest.raises(OSError, match=r"mnist\.pkl\.gz"):
+        mnist_loader.load_data(tmp_path / "mnist.pkl.gz")

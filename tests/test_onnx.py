@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
+from nndl.cli import export
 from nndl.conv import Conv, MaxPool
 from nndl.costs import log_likelihood, quadratic
 from nndl.initializers import he
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
+from nndl.storage import save
 from nndl.training import Settings, train
 
 onnx = pytest.importorskip("onnx")
@@ -200,3 +202,33 @@ def test_the_program_for_onnxruntime_on_the_page_runs(tmp_path, monkeypatch) -> 
     namespace: dict[str, object] = {"images": PIXELS / 256, "np": np}
     exec(recipe("InferenceSession"), namespace)
     np.testing.assert_array_equal(namespace["labels"], net.predict(PIXELS))
+
+
+# The command
+
+
+def test_the_command_exports_the_network_of_a_file(tmp_path, capsys) -> None:
+    net = NETWORKS["dropout"]()
+    save(net, tmp_path / "digits.npz")
+    assert export.main([str(tmp_path / "digits.npz"), "--to", "onnx"]) == 0
+    assert "digits.onnx: input images (n, 144), float32 pixels" in capsys.readouterr().out
+    images = (PIXELS / 256).astype(np.float32)
+    expected = net.feedforward(images.T).T
+    outputs = run(onnx.load(tmp_path / "digits.onnx"), images)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    out = tmp_path / "raw.onnx"
+    assert export.main([str(tmp_path / "digits.npz"), "--raw-pixels", "--out", str(out)]) == 0
+    np.testing.assert_allclose(run(onnx.load(out), PIXELS), expected, atol=1e-5)
+
+
+def test_the_command_exports_the_network_of_a_run(tmp_path, monkeypatch) -> None:
+    net = NETWORKS["dense"]()
+    monkeypatch.setattr(export.RunFolder, "network", lambda folder: net)
+    assert export.main([str(tmp_path)]) == 0
+    assert len(onnx.load(tmp_path / "network.onnx").graph.node) == 5
+
+
+def test_the_command_refuses_other_formats(tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        export.main([str(tmp_path), "--to", "tflite"])
+    assert "invalid choice: 'tflite'" in capsys.readouterr().err

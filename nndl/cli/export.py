@@ -1,0 +1,57 @@
+"""Write a trained network in the format of another library.
+
+nndl export results/runs/mnist-100 --to onnx
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nndl.cli.options import path_of
+from nndl.cli.run_folder import RunFolder
+from nndl.storage import load
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the flags."""
+    parser = argparse.ArgumentParser(
+        prog="nndl export", description="Write a trained network in the format of another library."
+    )
+    parser.add_argument(
+        "run", type=path_of, metavar="RUN", help="folder of a run, or the file of a network"
+    )
+    parser.add_argument(
+        "--to",
+        choices=["onnx"],
+        default="onnx",
+        help="the format: onnx needs the library of that name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=path_of,
+        metavar="FILE",
+        help="the file to write (default: network.onnx in the folder of the run, or beside the "
+        "file)",
+    )
+    parser.add_argument(
+        "--raw-pixels",
+        action="store_true",
+        help="let the exported network take pixels of uint8, 0 to 255, and scale them itself",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with these arguments; return the exit status."""
+    args = parse(argv)
+    net = load(args.run) if args.run.is_file() else RunFolder(args.run).network()
+    folder: Path = args.run.parent if args.run.is_file() else args.run
+    name = args.run.stem if args.run.is_file() else "network"
+    out: Path = args.out or folder / f"{name}.{args.to}"
+    from nndl.export.onnx import export_onnx  # raises ImportError with advice
+
+    export_onnx(net, out, raw_pixels=args.raw_pixels)
+    takes = "uint8 pixels, 0 to 255" if args.raw_pixels else "float32 pixels, scaled as in training"
+    print(f"{out}: input images (n, {net.n_in}), {takes}; output outputs (n, {net.n_out})")
+    return 0

@@ -12,6 +12,7 @@ import pytest
 
 from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
 from nndl.cli import export
+from nndl.cli.main import main
 from nndl.conv import Conv, MaxPool
 from nndl.costs import log_likelihood, quadratic
 from nndl.initializers import he
@@ -232,3 +233,13 @@ def test_the_command_refuses_other_formats(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         export.main([str(tmp_path), "--to", "tflite"])
     assert "invalid choice: 'tflite'" in capsys.readouterr().err
+
+
+def test_nndl_export_is_a_command_whose_errors_are_one_line(tmp_path, capsys) -> None:
+    save(NETWORKS["dense"](), tmp_path / "net.npz")
+    assert main(["export", str(tmp_path / "net.npz")]) == 0
+    assert (tmp_path / "net.onnx").is_file()
+    assert main(["export", str(tmp_path / "missing")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "missing" in error

@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nndl.cli.options import path_of
+from nndl.cli.options import Parser, path_of, program_name
 from nndl.cli.run_folder import RunFolder
 from nndl.storage import load
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the flags."""
-    parser = argparse.ArgumentParser(
-        prog="nndl export", description="Write a trained network in the format of another library."
+    parser = Parser(
+        prog=program_name("export"),
+        description="Write a trained network in the format of another library.",
     )
     parser.add_argument(
         "run", type=path_of, metavar="RUN", help="folder of a run, or the file of a network"

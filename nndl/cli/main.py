@@ -17,6 +17,7 @@ COMMANDS = {
     "plot": "draw the learning curves of runs",
     "predict": "read photographs or drawings of digits",
     "page": "write a page on which a network reads the digits that you draw",
+    "export": "write a trained network in the format of another library, ONNX",
     "reproduce": "run the experiments of the book and draw its figures",
 }
 """The name of each command, which is also its module in `nndl.cli`, and what it does."""

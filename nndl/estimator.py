@@ -62,9 +62,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     scale : "auto", "standard", "none" or float
         How features are scaled. "standard" subtracts the mean of each feature and divides by its
         standard deviation; a number multiplies all features; "auto" decides from the training data:
-        pixels, which are whole numbers from 0 to 255 in 64 features or more, are multiplied by 1,
-        1/16 or 1/256, the first of them that leaves none above 1; features within [0, 1] stay as
-        they are; all others are scaled as by "standard".
+        features within [0, 1] stay as they are; pixels, which are whole numbers from 0 to 255 in
+        64 features or more or with ``conv``, are multiplied by 1/16 if none is above 16, else by
+        1/256; all others are scaled as by "standard".
     class_weight : dict, "balanced" or None
         Weights of the classes, which multiply those of the examples.
     validation_fraction : float

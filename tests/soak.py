@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Run:
     settings: Settings
     net: Callable[[], Network]
     transform: Transform | None = None
+    threads: int = 1
 
 
 def conv() -> Network:
@@ -66,6 +67,12 @@ RUNS = {
     "dense": Run(5_000, HARD, lambda: Network([784, 300, 100, 10], dropout=0.2, rng=0)),
     "conv": Run(1_500, HARD, conv),
     "distortions": Run(2_000, HARD, lambda: Network([784, 30, 10], rng=0), ElasticDistortion()),
+    "threads": Run(
+        10_000,
+        replace(HARD, mini_batch_size=100),
+        lambda: Network([784, 500, 100, 10], dropout=0.2, rng=0),
+        threads=2,
+    ),
 }
 
 
@@ -85,6 +92,7 @@ def child(name: str, folder: Path) -> None:
         run.settings,
         validation=sets["validation"],
         transform=run.transform,
+        threads=run.threads,
         after_epoch=checkpoints.after_epoch,
         checkpoint=checkpoints.save,
         checkpoint_seconds=0.1,
@@ -101,18 +109,18 @@ def result(folder: Path) -> object:
     return history, [p.tobytes() for p in load(folder / "network.npz").parameters]
 
 
-def kills(times: int, seed: int) -> bool:
+def kills(runs: list[str], times: int, seed: int) -> bool:
     """Kill each run so often, at random moments; compare it with one that was left alone."""
     moments = random.Random(seed)
     good = True
-    for name in RUNS:
+    for name in runs:
         with tempfile.TemporaryDirectory() as temporary:
             whole, part = Path(temporary, "whole"), Path(temporary, "part")
             whole.mkdir()
             began = time.perf_counter()
             trained(name, whole)
             life = time.perf_counter() - began
-            killed = within = runs = 0
+            killed = within = rounds = 0
             while killed < times:
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
@@ -122,9 +130,9 @@ def kills(times: int, seed: int) -> bool:
                     within += done > 0
                     killed += not ended
                 fine = result(whole) == result(part)
-                good, runs = good and fine, runs + 1
+                good, rounds = good and fine, rounds + 1
                 print(
-                    f"{name}: killed {killed} times in {runs} runs, resumed within an epoch "
+                    f"{name}: killed {killed} times in {rounds} runs, resumed within an epoch "
                     f"{within} times, the same bits: {fine}",
                     flush=True,
                 )
@@ -245,7 +253,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("kills")
-    sub.add_argument("--times", type=int, default=20, help="of each kind of run")
+    sub.add_argument("--times", type=int, default=20, help="kills of each run")
+    sub.add_argument("--runs", nargs="*", choices=RUNS, default=list(RUNS))
     sub.add_argument("--seed", type=int, default=0)
     sub = commands.add_parser("fuzz")
     sub.add_argument("--cases", type=int, default=20_000)
@@ -263,7 +272,7 @@ def main() -> int:
         child(args.name, args.folder)
         return 0
     if args.command == "kills":
-        good = kills(args.times, args.seed)
+        good = kills(args.runs, args.times, args.seed)
     elif args.command == "fuzz":
         good = hostile(args.cases, args.seed, args.first)
     elif args.command == "epochs":

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import struct
 import sys
 import time
@@ -40,7 +41,7 @@ from nndl.storage import (
     save_checkpoint,
     save_history,
 )
-from nndl.training import History, Settings, State, train
+from nndl.training import History, Settings, State, TrainingInterrupted, train
 
 ENDINGS = [".npz", ".safetensors"]
 
@@ -923,6 +924,39 @@ def test_a_run_resumes_within_an_epoch(
         assert outcome(back, train(back, data, found, state=state, **more)) == outcome(net, history)
 
 
+def test_ctrl_c_saves_a_checkpoint_within_the_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nndl.batches, "CHUNK", 35)
+    data, options = digits(90), replace(HARD, epochs=3)
+    checkpoints = Checkpoints(tmp_path / "checkpoint.npz", options, {"training": data})
+    whole = Network([12, 8, 3], dropout=0.3, rng=1)
+    history = train(whole, data, options, validation=data, transform=noise, rng=5)
+    chunks = []
+
+    def press(images: Any, rng: np.random.Generator) -> Any:
+        chunks.append(len(images))
+        if len(chunks) == 5:  # the first of the second epoch; each has four
+            signal.raise_signal(signal.SIGINT)
+        return noise(images, rng)
+
+    with pytest.raises(TrainingInterrupted):
+        train(
+            Network([12, 8, 3], dropout=0.3, rng=1),
+            data,
+            options,
+            validation=data,
+            transform=press,
+            rng=5,
+            after_epoch=checkpoints.after_epoch,
+            checkpoint=checkpoints.save,
+        )
+    net, state, _ = load_checkpoint(checkpoints.path, {"training": data})
+    assert (len(state.history), state.done) == (1, 35)
+    again = train(net, data, options, validation=data, transform=noise, state=state)
+    assert outcome(net, again) == outcome(whole, history)
+
+
 def test_a_checkpoint_of_version_1_is_resumed_as_by_0_1_0() -> None:
     folder = Path(__file__).parent / "data" / "storage-0.1.0"
     history = load_history(folder / "history.json")
@@ -988,6 +1022,12 @@ def test_checkpoints_take_a_twentieth_of_the_time(
     assert len(saved) == 1 + 2000 // 191
     checkpoints.save(net, state)
     assert len(saved) == 2 + 2000 // 191
+    state.history.ended = "no improvement in 2 epochs"
+    checkpoints.after_epoch(net, state)
+    assert len(saved) == 3 + 2000 // 191
+    state.history = History({"eta": [0.5] * HARD.epochs})
+    checkpoints.after_epoch(net, state)
+    assert len(saved) == 4 + 2000 // 191
 
 
 def test_a_history_of_unequal_lengths_is_refused_everywhere(tmp_path: Path) -> None:

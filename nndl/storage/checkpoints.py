@@ -158,8 +158,9 @@ class Checkpoints:
         self.taken = self.ended - start
 
     def after_epoch(self, net: Network, state: State) -> None:
-        """Save a checkpoint if the last one is long enough ago."""
-        if perf_counter() - self.ended > 19 * self.taken:
+        """Save a checkpoint if the last one is long enough ago, or this epoch is the last."""
+        last = state.history.ended or len(state.history) >= self.settings.epochs
+        if last or perf_counter() - self.ended > 19 * self.taken:
             self.save(net, state)
 
 

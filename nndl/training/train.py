@@ -117,7 +117,7 @@ def train(
     after_epoch : callable (net, state), optional
         Called after every epoch, to save or to draw. Setting ``state.history.ended`` ends training.
     checkpoint : callable (net, state), optional
-        Called within an epoch, every ``checkpoint_seconds``, to save both.
+        Called within an epoch, every ``checkpoint_seconds`` and when Ctrl-C ends it, to save both.
     state : State, optional
         Where to resume, as given to `after_epoch` or `checkpoint`, with the network as it was
         there: keep both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams
@@ -162,8 +162,9 @@ def train(
 
         def stop(done: int) -> bool:
             bar.advance(done)
-            pause(done)
-            return interrupted.is_set()
+            end = interrupted.is_set()
+            pause(done, at_once=end)
+            return end
 
         epochs = net.sgd(
             training,
@@ -246,7 +247,7 @@ def _measure(
 
 
 class _Checkpoints:
-    """Calls back within an epoch, every so many seconds.
+    """Calls back within an epoch, every so many seconds, and when Ctrl-C ends it.
 
     The state then has the shuffle stream as it was when the epoch began, so that the same order is
     drawn again at the resume, and in `done` how many images of that order have been learned.
@@ -262,8 +263,9 @@ class _Checkpoints:
         self.shuffle, self.last = self.state.streams.shuffle.bit_generator.state, perf_counter()
         self.state.done = 0
 
-    def __call__(self, done: int) -> None:
-        if self.callback is None or perf_counter() - self.last < self.seconds:
+    def __call__(self, done: int, at_once: bool) -> None:
+        due = at_once or perf_counter() - self.last >= self.seconds
+        if self.callback is None or not due:
             return
         generator = self.state.streams.shuffle.bit_generator
         now, generator.state, self.state.done = generator.state, self.shuffle, done

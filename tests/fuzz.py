@@ -34,6 +34,8 @@ import numpy as np
 
 from nndl import Network, Settings
 from nndl.activations import relu
+from nndl.cli.config import Config
+from nndl.cli.run_folder import RunFolder
 from nndl.conv import Conv, MaxPool
 from nndl.data import read_idx, write_idx
 from nndl.dataset import Dataset
@@ -87,6 +89,11 @@ def read_checkpoint(path: Path) -> None:
     load_checkpoint(path)
 
 
+def read_config(path: Path) -> None:
+    """Read the settings of a run folder."""
+    RunFolder(path.parent).recorded()
+
+
 def read_picture(path: Path) -> None:
     """Read a picture, with Pillow, which is imported only for it."""
     from nndl.data.photo import read_picture as read
@@ -115,6 +122,7 @@ def valid_files(folder: Path) -> dict[str, bytes]:
         )
     save(Network([3, 2, 2], rng=0), folder / "network2.json", data="MNIST")
     save_history(history, folder / "history.json")
+    RunFolder(folder).write_config(Config(hidden=(30,), eta=0.1), "MNIST training")
     write_idx(folder / "images.idx", rng.integers(0, 256, (5, 6, 7)).astype(np.uint8))
     from PIL import Image
 
@@ -409,6 +417,7 @@ KINDS = {
     "checkpoint.safetensors": Kind("safetensors", read_checkpoint, (ValueError,), tensors_case),
     "network2.json": Kind("network2", read_network, (ValueError,), json_case),
     "history.json": Kind("history", load_history, (ValueError,), json_case),
+    "config.json": Kind("config", read_config, (ValueError,), json_case),
     "images.idx": Kind("IDX", read_idx, (ValueError,), idx_case),
 } | {
     f"picture{ending}": Kind("picture", read_picture, (ValueError, OSError), picture_case)

@@ -40,7 +40,7 @@ from nndl.initializers import INITIALIZERS
 from nndl.network import Network
 from nndl.rng import generator
 from nndl.stack import dense_layers
-from nndl.storage import load_checkpoint, read_about, save, save_checkpoint, save_history
+from nndl.storage import Checkpoints, load_checkpoint, read_about, save, save_history
 from nndl.storage.description import NETWORK, check_description, describe
 from nndl.storage.schema import check
 from nndl.storage.weights_by_epoch import keep_weights
@@ -275,21 +275,18 @@ def run(
     training, validation, test = data
     settings, history = config.settings(), state.history
 
-    def checkpoint(net: Network, state: State) -> None:
-        save_checkpoint(
-            folder.checkpoint_path, net, state, settings, _used(data), config=config.record()
-        )
+    checkpoints = Checkpoints(folder.checkpoint_path, settings, _used(data), config=config.record())
 
     def after_epoch(net: Network, state: State) -> None:
+        checkpoints.after_epoch(net, state)
         if config.keep_weights:
             keep_weights(folder.weights_path, net, len(state.history))
-        checkpoint(net, state)
 
     folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
+        checkpoints.save(net, state)  # to resume from, if the first epoch is interrupted
         if config.keep_weights:
             keep_weights(folder.weights_path, net, 0)
-        checkpoint(net, state)  # to resume from, if the first epoch is interrupted
     transform: Transform | None = None
     if config.expand in DISTORTIONS:
         transform = DISTORTIONS[config.expand](shape=training.shape)
@@ -309,7 +306,7 @@ def run(
             regularized_cost=config.regularized_cost,
             progress=not args.quiet,
             after_epoch=after_epoch,
-            checkpoint=checkpoint,
+            checkpoint=checkpoints.save,
             checkpoint_seconds=args.checkpoint_seconds,
             state=state,
         )

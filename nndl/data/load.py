@@ -133,8 +133,9 @@ def load_folder(folder: str | Path, *, dtype: DTypeLike = np.float32) -> Three:
         sets = _read_folder(path)
     else:
         raise FileNotFoundError(
-            f"data must be {', '.join(NAMES)}, a folder, or a file ending in .npz, .pkl, .pkl.gz "
-            f"or .csv, but {printable(folder)} is {_what(path)}"
+            "data must be auto, mnist, synthetic, or a folder, a file ending in .npz, .pkl, "
+            f".pkl.gz or .csv, or one of {', '.join(NAMED)}, but {printable(folder)} is "
+            f"{_what(path)}"
         )
     train, test = sets["train"], sets.get("test")
     if len(train) < 6 or (test is not None and not len(test)):

@@ -490,7 +490,8 @@ def judge(name: str, raw: bytes, folder: Path) -> dict[str, Any]:
 def child(seed: int, first: int, last: int) -> None:
     """Read cases; print the number of each before, and its outcome after it."""
     if resource is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        with suppress(OSError, ValueError):  # macOS has no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = valid_files(folder)

@@ -25,6 +25,8 @@ from nndl.files import (
 
 ROOT = Path(__file__).parent.parent
 
+posix = pytest.mark.skipif(os.name != "posix", reason="needs what Windows lacks")
+
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a process that can import nndl."""
@@ -55,6 +57,7 @@ def test_a_regular_file_and_a_link_to_one_can_be_opened(tmp_path: Path) -> None:
             read_regular(tmp_path / name, 6)
 
 
+@posix
 def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
@@ -85,6 +88,7 @@ def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         open_regular("a\0b")
 
 
+@posix
 def test_a_pipe_that_replaces_a_file_at_the_last_moment_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,7 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(
     assert names(tmp_path) == ["a.txt"]
 
 
+@posix
 def test_the_mode_is_what_the_umask_allows(tmp_path: Path) -> None:
     for umask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
         before = os.umask(umask)
@@ -154,6 +159,7 @@ def test_a_link_is_followed_and_a_long_name_fits(tmp_path: Path) -> None:
     write_text(tmp_path / ("é" * 125 + ".txt"), "text")  # 254 bytes of the 255 allowed
 
 
+@posix
 @pytest.mark.parametrize("target", ["", "pipe"])
 def test_a_folder_or_a_device_is_never_replaced(tmp_path: Path, target: str) -> None:
     os.mkfifo(tmp_path / "pipe")  # as root, a rename would replace even /dev/null
@@ -168,6 +174,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         write_text(tmp_path / "no" / "a.txt", "text")
 
 
+@posix
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -190,6 +197,7 @@ except OSError as error:
         assert names(tmp_path) == ["a.txt"]
 
 
+@posix
 def test_a_folder_without_permission_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     tmp_path.chmod(0o555)
@@ -273,6 +281,7 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path: Path) -> Non
         pass
 
 
+@posix
 def test_a_worker_that_outlives_a_killed_run_does_not_keep_the_folder(tmp_path: Path) -> None:
     code = """
 import os, sys, time
@@ -296,6 +305,7 @@ with folder_lock(sys.argv[1]):
         run.communicate()
 
 
+@posix
 def test_a_lock_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".lock")
     with pytest.raises(OSError, match="lock is a named pipe"), folder_lock(tmp_path):
@@ -321,6 +331,7 @@ class Msvcrt:
             self.held.add(place)
 
 
+@posix
 def test_windows_locks_with_msvcrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "fcntl", None)
     monkeypatch.setattr(files, "msvcrt", Msvcrt())

@@ -17,6 +17,8 @@ from hypothesis.extra import numpy as hnp
 from nndl.data import read_idx, write_idx
 from nndl.data.idx import TYPES, read_labeled_images
 
+posix = pytest.mark.skipif(os.name != "posix", reason="needs what Windows lacks")
+
 
 @settings(deadline=None)
 @given(
@@ -107,6 +109,7 @@ def test_blank_images_can_be_read_though_they_unpack_to_a_thousand_times_the_siz
     assert np.array_equal(read_idx(tmp_path / "blank.gz"), blank)
 
 
+@posix
 def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):

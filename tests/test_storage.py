@@ -45,6 +45,8 @@ from nndl.training import History, Settings, State, TrainingInterrupted, train
 
 ENDINGS = [".npz", ".safetensors"]
 
+posix = pytest.mark.skipif(os.name != "posix", reason="needs what Windows lacks")
+
 
 def same(a: Network, b: Network) -> bool:
     """Return whether two networks are the same, to the last bit of every parameter."""
@@ -718,6 +720,7 @@ def test_more_than_a_real_file_needs_is_refused_in_bounded_time_and_memory(
     refused(load, path, reason, most=2e8)
 
 
+@posix
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     for ending in [*ENDINGS, ".json"]:
         os.mkfifo(tmp_path / f"pipe{ending}")

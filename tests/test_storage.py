@@ -925,6 +925,11 @@ def test_a_run_resumes_within_an_epoch(
     for path in kept:
         back, state, found = load_checkpoint(path)
         assert outcome(back, train(back, data, found, state=state, **more)) == outcome(net, history)
+    back, state, found = load_checkpoint(kept[-1])
+    with pytest.raises(
+        ValueError, match="84 images of an epoch done, but the training set has 84 in"
+    ):
+        train(back, data[:84], found, state=state, **more)
 
 
 def test_ctrl_c_saves_a_checkpoint_within_the_epoch(

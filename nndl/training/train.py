@@ -154,6 +154,11 @@ def train(
         _reset(net)
     history, first, skip = state.history, len(state.history), state.done
     _check_resumes(history, settings, list(sets))
+    if skip >= len(training):
+        raise ValueError(
+            f"the state has {skip:,} images of an epoch done, but the training set has "
+            f"{len(training):,} in all: resume with the data that the run began with"
+        )
     history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
     penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
     history.ended = _reason_to_end(state, settings)  # none at the start, nor at most resumes

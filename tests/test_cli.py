@@ -210,7 +210,7 @@ def test_a_wrong_flag_is_one_line_and_writes_nothing(
         ("evaluate", 2, "required: RUN"),
         ("plot", 2, "required: RUN"),
         ("reproduce", 2, "required: COMMAND"),
-        ("reproduce run c9-magic", 2, "no experiment is called 'c9-magic': see list"),
+        ("reproduce run c9-magic", 2, "there is no experiment 'c9-magic'"),
         ("reproduce run --chapter 2", 2, "invalid choice"),
         ("reproduce run --jobs 0", 2, "at least 1"),
         ("reproduce replay c9-magic", 2, "invalid choice"),

@@ -92,6 +92,7 @@ def test_import_needs_scikit_learn_only_when_the_class_is_used(monkeypatch) -> N
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False NetworkClassifier\n", done.stderr
     monkeypatch.delitem(sys.modules, "nndl.estimator")
+    monkeypatch.delitem(vars(nndl), "NetworkClassifier", raising=False)  # kept after its first use
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     with pytest.raises(ImportError, match=r"pip install 'nndl\[sklearn\]'"):
         nndl.NetworkClassifier  # noqa: B018

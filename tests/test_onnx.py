@@ -243,3 +243,16 @@ def test_nndl_export_is_a_command_whose_errors_are_one_line(tmp_path, capsys) ->
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "missing" in error
+
+
+def test_nndl_export_does_not_overwrite_the_network_or_files_of_a_run(tmp_path, capsys) -> None:
+    path = tmp_path / "network.npz"
+    save(NETWORKS["dense"](), path)
+    before = path.read_bytes()
+    assert main(["export", str(path), "--out", str(path)]) == 2
+    (tmp_path / "config.json").write_text("{}")
+    other = tmp_path / "other.npz"
+    save(NETWORKS["dense"](), other)
+    assert main(["export", str(other), "--out", str(path)]) == 2
+    assert path.read_bytes() == before
+    assert capsys.readouterr().err.count("give another --out") == 2

@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nndl.cli.errors import UsageError
 from nndl.cli.options import Parser, path_of, program_name
-from nndl.cli.run_folder import RunFolder
+from nndl.cli.run_folder import WRITTEN, RunFolder
 from nndl.storage import load
+from nndl.text import printable
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -50,9 +52,15 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = args.run.parent if args.run.is_file() else args.run
     name = args.run.stem if args.run.is_file() else "network"
     out: Path = args.out or folder / f"{name}.{args.to}"
+    if out.name in WRITTEN and RunFolder(out.parent).config_path.exists():
+        raise UsageError(f"{out} belongs to the run in that folder: give another --out")
+    if args.run.is_file() and out.resolve() == args.run.resolve():
+        raise UsageError(f"{out} is the network to export: give another --out")
     from nndl.export.onnx import export_onnx  # raises ImportError with advice
 
     export_onnx(net, out, raw_pixels=args.raw_pixels)
     takes = "uint8 pixels, 0 to 255" if args.raw_pixels else "float32 pixels, scaled as in training"
-    print(f"{out}: input images (n, {net.n_in}), {takes}; output outputs (n, {net.n_out})")
+    print(
+        f"{printable(out)}: input images (n, {net.n_in}), {takes}; output outputs (n, {net.n_out})"
+    )
     return 0

@@ -1,7 +1,7 @@
-"""Activation functions: the value from z, the derivative from the output a.
+"""Activation functions: the value is computed from z, the derivative from the output a.
 
 Arrays are columns: shape (n, m) for n neurons and m examples of a mini-batch. Every function keeps
-the dtype of its input and writes into ``out`` when it is given (which may be the input itself).
+the dtype of its input. It writes into ``out`` if that is given; ``out`` may be the input itself.
 """
 
 from __future__ import annotations
@@ -24,17 +24,33 @@ __all__ = [
     "tanh",
 ]
 
-# On the small arrays of a mini-batch, a Python 1 costs as much time again as the subtraction.
+# On the small arrays of a mini-batch, 1 - a takes twice as long with a Python 1 as with these.
 _ONE = {char: np.ones((), char) for char in "fd"}
 
 
 class Activation:
-    """A function of the weighted input z that works on each neuron alone."""
+    """A function of the weighted input z, applied to each neuron separately (except softmax).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nndl import sigmoid, softmax
+    >>> a = sigmoid(np.array([[0.0], [2.0]]))
+    >>> a.round(3)
+    array([[0.5  ],
+           [0.881]])
+    >>> sigmoid.prime(a).round(3)
+    array([[0.25 ],
+           [0.105]])
+    >>> softmax(np.array([[0.0], [2.0]])).round(3)
+    array([[0.119],
+           [0.881]])
+    """
 
     name: ClassVar[str]
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
-        """Return a = sigma(z), shape (n, m); in ``out``, where it is given and can hold it."""
+        """Return a = sigma(z), shape (n, m), written into ``out`` if that is given."""
         raise NotImplementedError
 
     def prime(self, a: Array) -> Array:
@@ -47,7 +63,10 @@ class Activation:
         return nabla_a
 
     def probabilities(self, z: Array) -> Array:
-        """Return the outputs as probabilities that add to 1, shape (n, m), or raise ValueError."""
+        """Return the outputs as probabilities that sum to 1, shape (n, m).
+
+        Raises ValueError for an activation whose outputs are not probabilities.
+        """
         raise ValueError(
             f"{self.name} outputs are not probabilities: use predict for labels, or feedforward "
             "for the outputs themselves"
@@ -61,7 +80,7 @@ class Activation:
 
     def __reduce__(self) -> Any:
         if ACTIVATIONS.get(self.name) is self:
-            return self.name.replace("-", "_")  # one object, also after copy and pickle
+            return self.name.replace("-", "_")  # copying and unpickling return this object
         return object.__reduce__(self)
 
 
@@ -80,13 +99,13 @@ class Sigmoid(Activation):
         return prime
 
     def delta(self, nabla_a: Array, a: Array) -> Array:
-        prime = _ONE.get(a.dtype.char, 1) - a  # as in `prime`, without the time of a call
+        prime = _ONE.get(a.dtype.char, 1) - a  # `prime` written out, which saves a call
         prime *= a
         nabla_a *= prime
         return nabla_a
 
     def probabilities(self, z: Array) -> Array:
-        return softmax(-np.logaddexp(0, -z))  # a / sum a, also where every a rounds to 0
+        return softmax(-np.logaddexp(0, -z))  # a / sum a, also if every a underflows
 
 
 class Tanh(Activation):
@@ -132,7 +151,7 @@ class ReLU(Activation):
         return np.sign(a)
 
     def delta(self, nabla_a: Array, a: Array) -> Array:
-        np.copyto(nabla_a, 0, where=a <= 0)  # a third of the time of a product with the sign
+        np.copyto(nabla_a, 0, where=a <= 0)  # in a third of the time of multiplying by the sign
         return nabla_a
 
 
@@ -155,7 +174,7 @@ class Softmax(Activation):
     """exp(z_j) / sum_k exp(z_k) over the neurons of a layer, equation (78).
 
     Every output depends on every input, so the derivative of one example is the matrix
-    da_j/dz_k = a_j (1[j = k] - a_k): there is no `prime`, and `delta` multiplies by the matrix.
+    da_j/dz_k = a_j (1[j = k] - a_k). `prime` raises TypeError; `delta` multiplies by this matrix.
     """
 
     name = "softmax"

@@ -1,4 +1,4 @@
-"""Mini-batches: the rows of a data set, gathered in a given order, as the columns of matrices."""
+"""Mini-batches: rows of a data set in a given order, returned as columns."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nndl.dataset import Dataset
 __all__ = ["Transform", "checked", "mini_batches"]
 
 Transform = Callable[[Array, np.random.Generator], Array]
-"""Turns images (k, n_in) into others of the same shape and dtype: see `nndl.data.augment`."""
+"""A function that distorts images (k, n_in), keeping shape and dtype: see `nndl.data.augment`."""
 
-CHUNK = 500  # images gathered at a time: many enough to hide the overhead, few enough for the cache
+CHUNK = 500  # images gathered at a time: enough to hide the overhead, few enough for the cache
 
 
 def mini_batches(
@@ -28,13 +28,13 @@ def mini_batches(
     prepare: Callable[[Array], Array] | None = None,
     done: int = 0,
 ) -> Iterator[list[tuple[Array, Array, Array | None]]]:
-    """Yield chunks of mini-batches (x, y, weights), all of a chunk of one size.
+    """Yield chunks: lists of mini-batches (x, y, weights) of equal size.
 
-    x is (n_in, m), pixels of uint8 divided by 256; y is (n_out, m), one-hot; weights are (m,), or
-    None if the data set has none. All are views of buffers that the next chunk overwrites. Where
-    ``size`` does not divide the number of images, the last mini-batch is smaller, and a chunk of
-    its own. ``prepare`` gets the rows of a chunk, (k, n_in), before they are split up. The first
-    ``done`` images of the order are left out.
+    x is (n_in, m), with uint8 pixels divided by 256; y is (n_out, m), one-hot; weights are (m,), or
+    None if the data set has none. All are views of buffers that the next chunk overwrites. If
+    ``size`` does not divide the number of images, the last mini-batch is smaller and forms its own
+    chunk. ``prepare`` receives the rows of a chunk, (k, n_in), before they are split into
+    mini-batches. The first ``done`` images of the order are skipped.
     """
     images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
     order = np.asarray(order)
@@ -63,13 +63,13 @@ def mini_batches(
     views: list[tuple[Array, Array, Array | None]] = []
     for start, end in bounds:
         picked, k = order[start:end], end - start
-        # mode="clip" writes into out directly; the default checks into a buffer first.
+        # mode="clip" writes directly into out; the default mode goes through a temporary buffer.
         images.take(picked, axis=0, out=raw[:k], mode="clip")
         one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
         if weights is not None and c is not None:
             c[:k] = weights[picked]
         if x is not raw:
-            np.copyto(x[:k], raw[:k])  # and then multiply: faster than a product that casts
+            np.copyto(x[:k], raw[:k])  # casting first and then scaling is faster than both at once
             if raw.dtype == np.uint8:
                 x[:k] *= 1 / 256
         if prepare is not None:
@@ -82,7 +82,7 @@ def mini_batches(
 
 
 def checked(rows: Array, shape: tuple[int, ...]) -> Array:
-    """Return what a transform made of rows of this shape, or raise ValueError for another."""
+    """Return the output of a transform; raise ValueError if it does not have this shape."""
     if np.shape(rows) != shape:
         raise ValueError(
             f"transform must return images of the shape it was given, {shape}, but "

@@ -1,7 +1,7 @@
 """Cost functions: the value of each example, and its derivative delta = dC/dz at the output, BP1.
 
-Arrays are columns: z, a and y have shape (n_out, m). Values come from z wherever the outputs can
-saturate, so that they stay finite when a rounds to 0 or 1.
+Arrays are columns: z, a and y have shape (n_out, m). Where outputs can saturate, the value is
+computed from z, so that it stays finite when a rounds to 0 or 1.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Cost:
     """What a network minimizes: the mean of `value` over the training examples."""
 
     name: ClassVar[str]
-    accepts: ClassVar[tuple[Activation, ...]] = ()  # only these; if there are none, all
+    accepts: ClassVar[tuple[Activation, ...]] = ()  # allowed output activations; empty: all
 
     def check(self, activation: Activation) -> None:
-        """Raise ValueError for an output activation for which this cost has no gradient."""
+        """Raise ValueError for an output activation that this cost cannot be used with."""
         if self.accepts and activation not in self.accepts:
             raise ValueError(
                 f"the {self.name} cost has a gradient only with "
@@ -48,12 +48,12 @@ class Cost:
 
     def __reduce__(self) -> Any:
         if COSTS.get(self.name) is self:
-            return self.name.replace("-", "_")  # one object, also after copy and pickle
+            return self.name.replace("-", "_")  # copying and unpickling return this object
         return object.__reduce__(self)
 
 
 class Quadratic(Cost):
-    """|a - y|^2 / 2, equation (6); goes with every output activation."""
+    """|a - y|^2 / 2, equation (6); works with every output activation."""
 
     name = "quadratic"
 
@@ -69,7 +69,7 @@ class CrossEntropy(Cost):
     """-sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], equation (63)."""
 
     name = "cross-entropy"
-    accepts = (sigmoid, softmax)  # between 0 and 1, for the logarithm
+    accepts = (sigmoid, softmax)  # outputs between 0 and 1, for the logarithms
 
     def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         value: Array
@@ -83,9 +83,9 @@ class CrossEntropy(Cost):
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         if activation is sigmoid:
             return a - y  # BP1, equation (66): sigma'(z) cancels
-        # 1 - a_j is the sum of the other outputs. With L_j the logarithm of their sum of exp(z_k),
+        # 1 - a_j is the sum of the other outputs. With L_j = ln sum_{k != j} exp(z_k),
         # C = sum_j [ln sum_k exp(z_k) - y_j z_j - (1 - y_j) L_j], and dL_j/dz_k = exp(z_k - L_j).
-        shares = np.exp(np.minimum(z - _log_others(z)[:, None], 0))  # (j, k, m): k's part beside j
+        shares = np.exp(np.minimum(z - _log_others(z)[:, None], 0))  # [j, k]: dL_j/dz_k
         shares[np.diag_indices(len(z))] = 0
         delta: Array = len(z) * a - y - np.einsum("jm,jkm->km", 1 - y, shares)  # BP1
         return delta
@@ -105,16 +105,16 @@ class LogLikelihood(Cost):
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         if activation is sigmoid:
             return y * (a - 1)  # BP1
-        delta: Array = a * y.sum(axis=0) - y  # BP1, equation (84): a - y where the y add to 1
+        delta: Array = a * y.sum(axis=0) - y  # BP1, equation (84): a - y if y sums to 1
         return delta
 
 
 def _log_others(z: Array) -> Array:
-    """Return L_j = ln sum_{k != j} exp(z_k), shape (n_out, m), in time and memory of O(n_out m)."""
+    """Return L_j = ln sum_{k != j} exp(z_k), shape (n_out, m), in O(n_out m) time and memory."""
     largest = z.max(axis=0)
     top = z.argmax(axis=0), np.arange(z.shape[1])
-    # exp(z_j) is at most half of the sum, so that the difference is exact to rounding, unless z_j
-    # is the largest.
+    # Unless z_j is the largest, exp(z_j) is at most half of the sum, so that subtracting it loses
+    # no accuracy. The largest z_j is handled below.
     scaled = np.exp(z - largest)
     result: Array = largest + np.log(np.maximum(scaled.sum(axis=0) - scaled, 1))
     others = z.copy()

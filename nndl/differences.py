@@ -1,4 +1,4 @@
-"""Gradient checking: backpropagation against central differences."""
+"""Gradient check: backpropagation compared with central differences."""
 
 from __future__ import annotations
 
@@ -15,35 +15,45 @@ from nndl.validation import as_columns, as_targets
 
 __all__ = ["gradient_check"]
 
-SMALL = 2000  # up to so many parameters each is moved by itself
-DIRECTIONS = 20
+SMALL = 2000  # networks of at most so many parameters are checked one parameter at a time
+DIRECTIONS = 20  # random directions in which larger networks are checked
 
 
 def gradient_check(
     net: Network, x: ArrayLike, y: ArrayLike, *, h: float = 1e-5, seed: int = 0
 ) -> float:
-    """Return the worst relative error of `net.backprop` against central differences.
+    """Return the largest relative error of `net.backprop` compared with central differences.
 
-    Every parameter of a small network is moved by itself; a network of more than 2,000 is moved
-    along 20 random directions. All of it happens on a copy in float64, in which about 1e-7 or less
-    is to be expected of a right gradient away from the kinks of relu; 1e-2 is a wrong one.
+    Up to 2,000 parameters are perturbed one at a time; a larger network is perturbed along 20
+    random directions. The check runs on a copy in float64. Expect 1e-7 or less for a correct
+    gradient, away from the kinks of relu; 1e-2 means that the gradient is wrong.
 
     Parameters
     ----------
     net : Network
-        Left as it is.
+        It is not modified.
     x, y
         As for `Network.backprop`.
     h : float
-        Half the distance between the two points of a difference.
+        Step size: the cost is evaluated at +h and -h.
     seed : int
-        Of the random directions, and of the dropout masks, the same for every evaluation.
+        Seed of the random directions and of the dropout masks. Every evaluation uses the same
+        masks.
 
     Returns
     -------
     float
-        max |g - d| / max(|g| + |d|, 1e-4 of the largest |g|) over the derivatives g of backprop
-        and the differences d.
+        max |g - d| / max(|g| + |d|, 1e-4 max |g|) over the derivatives g from backprop and the
+        central differences d.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nndl import Network, gradient_check
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = rng.random((4, 5)), rng.integers(0, 3, 5)
+    >>> gradient_check(Network([4, 6, 3], rng=0), x, y) < 1e-7
+    True
     """
     if not h > 0:
         raise ValueError(f"h must be a small positive number, like 1e-5, not {h!r}")
@@ -77,7 +87,7 @@ def _worst(net: Network, columns: Array, targets: Array, h: float, seed: int) ->
 
 
 def _each(cost: Callable[[], float], p: Array, h: float) -> Array:
-    """Return the central difference for every element of p, one after the other."""
+    """Return the central differences of the cost with respect to each element of p."""
     flat = p.reshape(-1)  # a view, since parameters are contiguous
     differences = np.empty_like(flat)
     for i, value in enumerate(flat.copy()):
@@ -96,7 +106,7 @@ def _along(
     h: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Return the derivative along a random unit direction: by backprop, and by difference."""
+    """Return the derivative along a random unit direction, by backprop and by a difference."""
     start = [p.copy() for p in parameters]
     direction = [rng.standard_normal(p.shape) for p in parameters]
     norm = np.sqrt(sum(np.vdot(u, u) for u in direction))

@@ -1,4 +1,4 @@
-"""Random streams: one seed, a stream of its own for each thing that is drawn in training."""
+"""Random numbers: from one seed, a separate stream for each purpose in training."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 __all__ = ["Rng", "Streams", "generator"]
 
 Rng = int | np.random.Generator | None
-"""What every ``rng`` argument takes; None draws fresh entropy from the operating system."""
+"""The type of every ``rng`` argument; None takes a seed from the operating system."""
 
 
 def generator(rng: Rng) -> np.random.Generator:
-    """Return rng itself if it is a Generator, else a new one with rng as its seed.
+    """Return rng itself if it is a Generator, else a new Generator with rng as its seed.
 
     Raises
     ------
@@ -31,15 +31,26 @@ def generator(rng: Rng) -> np.random.Generator:
 
 
 class Streams:
-    """The streams of a training run: shuffling, dropout, and expansion of the data.
+    """The random streams of a training run: shuffling, dropout and augmentation.
 
-    Each is spawned from one generator, so that drawing more from one leaves the others alone. Of
-    whatever kind it is, they are PCG64, as of numpy.random.default_rng: checkpoints hold no others.
+    They are spawned from one generator, so that drawing more from one does not change the others.
+    They are always PCG64, the bit generator of numpy.random.default_rng and the only one that
+    checkpoints can store.
 
     Parameters
     ----------
     rng : int, Generator or None
-        Where they come from.
+        Seed, or the generator to spawn from.
+
+    Examples
+    --------
+    >>> from nndl.rng import Streams
+    >>> streams = Streams(0)
+    >>> state = streams.state
+    >>> first = streams.shuffle.permutation(5)
+    >>> streams.state = state
+    >>> bool((streams.shuffle.permutation(5) == first).all())
+    True
     """
 
     names = ("shuffle", "dropout", "expansion")
@@ -52,7 +63,7 @@ class Streams:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The states of all streams, as plain JSON; assign it to go on from there."""
+        """The states of all streams as plain JSON; assign it to continue from there."""
         return {name: getattr(self, name).bit_generator.state for name in self.names}
 
     @state.setter

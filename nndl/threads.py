@@ -1,4 +1,4 @@
-"""BLAS on one thread, for as long as somebody computes."""
+"""Limits BLAS to one thread while a network computes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _nothing(force: bool) -> None:
 
 
 class _OneThread(AbstractContextManager[None]):
-    """Limits BLAS when the first thread enters, and lifts the limit when the last one leaves."""
+    """Sets the limit when the first thread enters and lifts it when the last one leaves."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -35,12 +35,12 @@ class _OneThread(AbstractContextManager[None]):
     def __exit__(self, *error: object) -> None:
         with self.lock:
             self.inside[threading.get_ident()] -= 1
-            self.inside = +self.inside  # without those that have left
+            self.inside = +self.inside  # drops threads that have left
             if not self.inside:
                 self._lift()
 
     def after_fork(self) -> None:
-        """Forget the threads that a forked child does not have, and the lock they may hold."""
+        """In a forked child, forget the other threads, which it does not have, and their lock."""
         self.lock, limited = threading.Lock(), bool(self.inside)
         me = threading.get_ident()
         self.inside = +Counter({me: self.inside[me]})
@@ -53,22 +53,22 @@ class _OneThread(AbstractContextManager[None]):
         self._take_control()
 
     def _take_control(self) -> None:
-        """Take control from the one thread that newer threadpoolctl lets set and lift limits."""
+        """Let this thread change limits; newer threadpoolctl allows it to a single thread only."""
         for library in self.controller.lib_controllers if self.controller else ():
             getattr(library, "clear_controlling_thread", _nothing)(force=True)
 
 
 _ONE_THREAD = _OneThread()
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_ONE_THREAD.after_fork)
 
 
 def one_thread() -> AbstractContextManager[None]:
     """Return a context in which every BLAS runs on one thread.
 
-    Products as small as those of a mini-batch are slower on two threads than on one, some of them
-    by a factor of twenty; and with one thread the results do not depend on the machine's number
-    of cores. The limit is the process's: it holds from the first thread that enters to the last
-    that leaves.
+    The small matrix products of a mini-batch are slower on two threads than on one, some of them
+    by a factor of twenty. With one thread, results do not depend on the number of cores either.
+    The limit applies to the whole process, from the first thread that enters the context until the
+    last one leaves it.
     """
     return _ONE_THREAD

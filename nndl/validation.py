@@ -1,6 +1,6 @@
-"""Argument validation: inputs are checked once, at the public function that was called.
+"""Argument validation: inputs are checked once, by the public function that receives them.
 
-Past that point they are trusted: the mathematics checks nothing.
+After that they are trusted: the mathematics checks nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 
 class Rule(NamedTuple):
-    """What an argument must be: its type, its range, and both in words."""
+    """What an argument must be: its type, its range, and both in words for the error message."""
 
     kind: type
     fits: Callable[[Any], bool]
@@ -67,7 +67,7 @@ RULES = {
     "eta": Rule(Real, lambda v: 0 < v < inf, "positive and finite"),
     "lmbda": _PENALTY,
     "lmbda_l1": _PENALTY,
-    # Beyond 1 the velocity grows without end; below 0 it turns back.
+    # From 1 on the velocity never decays; below 0 it changes sign at every step.
     "mu": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "n": _at_least(1, "the size of the training set"),
     "m": _at_least(1, "a number of examples"),
@@ -93,7 +93,7 @@ def check(**arguments: object) -> None:
     Raises
     ------
     TypeError
-        If a number is expected, and something else came.
+        If a number is expected and something else is passed.
     ValueError
         If a number is out of range, or not whole where it must be.
     """
@@ -108,9 +108,9 @@ def check(**arguments: object) -> None:
 
 
 def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:
-    """Return the size of the training set, which may be missing without regularization."""
+    """Return the size of the training set, or 1 if it is not needed; check it."""
     if n is None and (lmbda or lmbda_l1):
-        raise ValueError("lmbda is divided by the size of the training set: give it as n")
+        raise ValueError("lmbda is divided by the size of the training set: pass it as n")
     check(n=1 if n is None else n)
     return n or 1
 
@@ -125,8 +125,8 @@ def check_rate(
 ) -> float:
     """Return the learning rate of an epoch; warn if lmbda has no effect with it.
 
-    A step multiplies the weights by 1 - eta lmbda/n, and nothing decays if that rounds to 1. With
-    momentum the decay enters the velocity, which is small enough to keep it.
+    A step multiplies the weights by 1 - eta lmbda/n, which has no effect if it rounds to 1. With
+    momentum the decay is added to the velocity, which is small enough not to lose it.
     """
     rate = eta(epoch) if callable(eta) else eta
     check(eta=rate)
@@ -141,7 +141,7 @@ def check_rate(
 
 
 def check_finite(parameters: Sequence[Array], epoch: int, eta: float) -> None:
-    """Raise DivergedError if training made a parameter infinite or NaN."""
+    """Raise DivergedError if a parameter is infinite or NaN."""
     if not all(isfinite(p.sum()) for p in parameters):
         raise DivergedError(
             f"training diverged in epoch {epoch}: the parameters are no longer finite; "
@@ -150,14 +150,14 @@ def check_finite(parameters: Sequence[Array], epoch: int, eta: float) -> None:
 
 
 class DivergedError(ArithmeticError):
-    """Training reached parameters or costs that are no longer finite."""
+    """Raised if parameters or costs become infinite or NaN during training."""
 
 
 # Networks and layers.
 
 
 def check_kinds(cost: object, dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the dtype of a network; raise for one that it cannot have, and for a false cost."""
+    """Return the dtype of a network; raise if it is not supported or if cost is not a Cost."""
     if not isinstance(cost, Cost):
         raise TypeError(f"cost must be one of nndl.costs, not {cost!r}")
     if np.dtype(dtype) not in (np.float32, np.float64):
@@ -166,12 +166,12 @@ def check_kinds(cost: object, dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
-    """Return whether a network is given as sizes, [784, 30, 10], and not as layers.
+    """Return whether layers are given as sizes, [784, 30, 10], and not as Layer objects.
 
     Raises
     ------
     TypeError
-        If it is not a sequence.
+        If layers is not a sequence.
     ValueError
         If there are fewer than two sizes, or one is below 1.
     """
@@ -182,7 +182,7 @@ def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
     whole = [isinstance(layer, Integral) for layer in layers]
     if all(whole) and len(whole) < 2:
         raise ValueError(
-            "sizes must name the inputs and at least one layer, like [784, 30, 10], "
+            "sizes must have the number of inputs and at least one layer, like [784, 30, 10], "
             f"not {list(layers)!r}"
         )
     if all(whole) and min(layers) < 1:
@@ -191,10 +191,13 @@ def are_sizes(layers: object) -> TypeGuard[Sequence[int]]:
 
 
 def check_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
-    """Return layers; TypeError for what is not one, ValueError for one that is used already."""
+    """Return the layers as a tuple.
+
+    Raises TypeError if one is not a layer, ValueError if one is already in use.
+    """
     if not all(hasattr(layer, "build") for layer in layers):
         raise TypeError(
-            "layers must be whole numbers of neurons, like [784, 30, 10], or all of them "
+            "layers must be all whole numbers of neurons, like [784, 30, 10], or all "
             f"layers, like [Dense(30), Dense(10)], not {list(layers)!r}"
         )
     built = [getattr(layer, "__dict__", {}).keys() & {"w", "shape_in"} for layer in layers]
@@ -216,7 +219,7 @@ def check_shape(shape: int | tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def check_functions(activation: object, init: object) -> None:
-    """Raise TypeError for what is not an activation or an initializer, such as its name."""
+    """Raise TypeError unless these are an activation and an initializer (names are not)."""
     if not isinstance(activation, Activation):
         raise TypeError(f"activation must be a function of nndl.activations, not {activation!r}")
     if not isinstance(init, Initializer):
@@ -236,14 +239,14 @@ def check_drawn(
 
 
 class Parameter:
-    """An array of a layer that keeps its identity: what is assigned is copied into it.
+    """A descriptor for a layer's array: assigning copies values into it and keeps the array.
 
     Raises
     ------
     AttributeError
         Before the parameters are drawn.
     ValueError
-        If values of another shape are assigned.
+        If the assigned values have another shape.
     """
 
     def __set_name__(self, layer: type, name: str) -> None:
@@ -254,7 +257,7 @@ class Parameter:
             array: Array = vars(layer)[self.name]
         except (KeyError, TypeError):
             raise AttributeError(
-                f"{self.name} is drawn when a Network is made of the layer: make one"
+                f"{self.name} is drawn when a Network is created from the layer: create one first"
             ) from None
         return array
 
@@ -262,8 +265,8 @@ class Parameter:
         array = self.__get__(layer)
         if np.shape(values) != array.shape:
             raise ValueError(
-                f"{self.name} must keep its shape {array.shape}, not take that of the values, "
-                f"{np.shape(values)}: assign as many, or make another layer"
+                f"{self.name} has shape {array.shape}, but the assigned values have shape "
+                f"{np.shape(values)}: assign values of the same shape, or create another layer"
             )
         array[...] = values
 
@@ -274,14 +277,14 @@ class Parameter:
 def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
     """Return x as a finite matrix (n_in, m) of the given dtype, or raise ValueError.
 
-    Raw pixels of uint8 are divided by 256, as everywhere.
+    Raw uint8 pixels are divided by 256.
     """
     array = _array(x)
     if array.ndim != 2 or array.shape[0] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
             f"x must be numbers of shape ({n_in}, m), a column for each example, but is "
             f"{array.dtype} of shape {array.shape}; transpose images in rows, and reshape a "
-            f"single one to ({n_in}, 1)"
+            f"single image to ({n_in}, 1)"
         )
     if array.dtype == np.uint8:
         return pixels_as_columns(array.T, dtype)
@@ -289,12 +292,12 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
-    """Return images (n, n_in) as columns (n_in, n); raw pixels of uint8 are divided by 256."""
+    """Return images (n, n_in) as columns (n_in, n); raw uint8 pixels are divided by 256."""
     array = _array(images)
     if array.ndim != 2 or array.shape[1] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
-            f"images must be numbers of shape (n, {n_in}), a row for each, but are "
-            f"{array.dtype} of shape {array.shape}; reshape them, a single one to (1, {n_in})"
+            f"images must be numbers of shape (n, {n_in}), a row for each image, but are "
+            f"{array.dtype} of shape {array.shape}; reshape them, a single image to (1, {n_in})"
         )
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
         array = scaled_integers(array)
@@ -306,7 +309,7 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
 
 
 def pixels_as_columns(images: NDArray[Any], dtype: DTypeLike) -> Array:
-    """Return rows of a Dataset, which are checked already, as columns of the given dtype."""
+    """Return rows of a Dataset, already validated, as columns of the given dtype."""
     if images.dtype == np.uint8:
         columns: Array = np.multiply(images, 1 / 256, dtype=dtype).T
         return columns
@@ -331,7 +334,7 @@ def as_targets(y: ArrayLike, n_out: int, m: int, dtype: DTypeLike) -> Array:
     if array.shape != (n_out, m) or array.dtype.kind not in "fiub":
         raise ValueError(
             f"y must have the shape ({n_out}, {m}), or be {m} integer labels, but is "
-            f"{array.dtype} of shape {array.shape}; give a column or a label for each example of x"
+            f"{array.dtype} of shape {array.shape}; pass one column or one label per example of x"
         )
     return _finite(array, "y", dtype)[0]
 
@@ -347,7 +350,7 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
     if labels.size and not 0 <= labels.min() <= labels.max() < n_out:
         raise ValueError(
             f"labels must be 0 to {n_out - 1}, but range from {labels.min()} to {labels.max()}; "
-            "number the classes from 0, and give the last layer a neuron for each"
+            "number the classes from 0, and give the last layer a neuron for each class"
         )
     rows = np.zeros((len(labels), n_out), dtype)
     rows[np.arange(len(labels)), labels] = 1
@@ -356,32 +359,32 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
 
 
 def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
-    """Raise if a data set is not one, is empty, or does not fit a network of these sizes."""
+    """Raise if data is not a Dataset, is empty, or does not fit a network of these sizes."""
     if not isinstance(data, Dataset):
         raise TypeError(f"expected a Dataset(images, labels), not {type(data).__name__}")
     if not len(data):
-        raise ValueError(f"{data!r} is empty: give it at least one image")
+        raise ValueError(f"{data!r} is empty: pass at least one image")
     if data.images.shape[1] != n_in or data.labels.max() >= n_out:
         raise ValueError(
-            f"the network takes {n_in} pixels and knows the labels 0 to {n_out - 1}, but {data!r} "
-            f"has labels up to {data.labels.max()}; fit the first and the last layer to it"
+            f"the network takes {n_in} pixels and has outputs for labels 0 to {n_out - 1}, but "
+            f"{data!r} has labels up to {data.labels.max()}; adapt the input and output sizes"
         )
 
 
 def _array(x: ArrayLike | Dataset) -> NDArray[Any]:
     if isinstance(x, Dataset):
-        raise TypeError("expected an array of images, not a Dataset: give its dataset.images")
+        raise TypeError("expected an array of images, not a Dataset: pass dataset.images")
     return np.asarray(x)
 
 
 def _finite(array: NDArray[Any], name: str, dtype: DTypeLike) -> tuple[Array, float]:
-    """Return finite numbers of the given dtype, and their sum."""
-    # The sum of finite numbers is rarely infinite, and cheap: only then look at each.
+    """Return the array in the given dtype, and its sum; raise ValueError unless all are finite."""
+    # A finite sum proves that all are finite, and is cheap. Only otherwise is each one tested.
     with np.errstate(over="ignore", invalid="ignore"):
         numbers: Array = array.astype(dtype, copy=False)
         total = float(numbers.sum())
     if not isfinite(total) and not np.isfinite(numbers).all():
         raise ValueError(
-            f"{name} must be finite in {numbers.dtype}, but holds NaN or infinity: clean it first"
+            f"{name} must be finite in {numbers.dtype}, but has NaN or infinity: clean it first"
         )
     return numbers, total

@@ -205,7 +205,7 @@ LEARNING = [
         for f in (step, sgd, Settings)
         for mu in (1.0, -0.1, nan)
     ),
-    row(step, X, Y, 0.5, 1.0, error=ValueError, says="size of the training set: give it as n"),
+    row(step, X, Y, 0.5, 1.0, error=ValueError, says="size of the training set: pass it as n"),
     *(row(step, X, Y, 0.5, 1.0, n, error=ValueError, says=f"n must be.*{n}") for n in (0, -5)),
     row(sgd, (X.T, Y), error=TypeError, says="expected a Dataset.*not tuple"),
     row(sgd, DATA[:0], error=ValueError, says="is empty"),
@@ -241,8 +241,8 @@ RUNNING = [
     row(training, 5, error=TypeError, says="expected a Dataset.*not int"),
     row(training, SHAPED, error=ValueError, says="takes 3 pixels"),
     row(training, DATA, {"epochs": 3}, says="Settings.*dict"),
-    row(training, DATA, Settings(1, patience=2), error=ValueError, says="give validation"),
-    row(training, DATA, Settings(1, halve_after=2), error=ValueError, says="give validation"),
+    row(training, DATA, Settings(1, patience=2), error=ValueError, says="pass validation"),
+    row(training, DATA, Settings(1, halve_after=2), error=ValueError, says="pass validation"),
     row(training, validation=(X.T, Y), error=TypeError, says="expected a Dataset.*not tuple"),
     row(training, validation=SHAPED, error=ValueError, says="takes 3 pixels"),
     row(training, validation=DATA[:0], error=ValueError, says="is empty"),
@@ -365,7 +365,7 @@ def test_raw_pixels_of_every_integer_dtype_mean_256ths() -> None:
 
 
 def test_a_monitored_set_does_not_take_the_place_of_validation() -> None:
-    with pytest.raises(ValueError, match='monitor holds "validation" too'):
+    with pytest.raises(ValueError, match='monitor has a set named "validation" too'):
         train(Network([3, 2]), DATA, validation=DATA, monitor={"validation": DATA})
 
 

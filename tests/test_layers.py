@@ -202,5 +202,5 @@ def test_the_layers_of_a_network_cannot_be_exchanged() -> None:
 def test_a_layer_without_a_network_says_that_it_has_no_weights() -> None:
     layer = Dense(3)
     for ask in (lambda: layer.w, lambda: layer.b, lambda: setattr(layer, "w", np.zeros((3, 2)))):
-        with pytest.raises(AttributeError, match=r"[wb] is drawn when a Network is made"):
+        with pytest.raises(AttributeError, match=r"[wb] is drawn when a Network is created"):
             ask()

@@ -1,7 +1,7 @@
 """The layers of the package: imports point downward, and heavy packages load on first use.
 
-Imports are read from the source, those inside of functions included, because an import that is
-only delayed is still a dependency.
+Imports are read from the source. Those inside functions count, because a delayed import is still a
+dependency; those for type checkers only (`if TYPE_CHECKING:`) do not run and do not count.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ROOT = Path(nndl.__file__).parent
 # module, insert its name above everything that it imports.
 ORDER = """
 _typing text html files threads rng
-activations costs initializers blas dataset validation step batches
-layers conv sizes network gradient_check differences
+activations costs initializers released blas dataset validation step batches
+layers conv stack parallel network gradient_check differences
 training data storage plots
-parallel normalization ensemble recipes estimator pretrained export book reproduction cli __main__
+normalization ensemble recipes estimator pretrained export book reproduction cli __main__
 """
 LAYERS = ORDER.split()
 
@@ -39,9 +39,17 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes of a tree except those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from statements(node)
+
+
 def imported(source: str, modules: set[str]) -> Iterator[str]:
     """Yield the modules of the package that a source imports; `nndl` itself by its own name."""
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "nndl")
         elif isinstance(node, ast.ImportFrom):
@@ -97,6 +105,11 @@ def test_an_upward_import_is_found() -> None:
     targets = set(imported(source, {"nndl.network", "nndl.rng"}))
     assert targets == {"nndl.network", "nndl.rng"}
     assert upward("nndl.costs", targets, LAYERS) == ["nndl.network"]
+
+
+def test_an_import_for_type_checkers_only_does_not_count() -> None:
+    source = "if TYPE_CHECKING:\n    from nndl.network import Network\nimport nndl.rng\n"
+    assert set(imported(source, {"nndl.network", "nndl.rng"})) == {"nndl.rng"}
 
 
 @pytest.mark.parametrize(

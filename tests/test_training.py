@@ -123,7 +123,7 @@ def test_eta_halves_without_improvement_and_training_ends_below_a_128th(
     history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
     halves = [2.0**-k for k in range(1, 8) for _ in (1, 2)]
     assert history["eta"] == [1.0, 1.0, 1.0, *halves]
-    assert history.ended == "eta has reached 1/128 of its start"
+    assert history.ended == "eta has reached 1/128 of its initial value"
 
 
 def test_an_improvement_starts_the_count_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a run ran on: recorded beside every result, so that it can be judged years later."""
+"""The environment of a run, recorded with every result so that it can be judged years later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["environment"]
 
 @cache
 def environment() -> dict[str, Any]:
-    """Return versions, BLAS, processor and git revision, as plain JSON."""
+    """Return versions, BLAS, processor and git revision as plain JSON."""
     blas = [i for i in threadpool_info() if i["user_api"] == "blas"]
     return {
         "nndl": nndl.__version__,
@@ -51,18 +51,18 @@ def _processor() -> str:
 
 
 def _revision() -> str | None:
-    """Return the git commit of the code, with a + if it has been changed since; None if unknown."""
+    """Return the git commit of the code, with a + if files were modified; None if unknown."""
     folder = Path(nndl.__file__).parent
     git = ["git", "-C", str(folder)]
     try:
-        # Installed in an environment that lies in somebody else's repository, it is not in that.
+        # The package may be installed inside another project's repository: that is not its own.
         ours = [*git, "ls-files", "--error-unmatch", "__init__.py"]
         if subprocess.run(ours, capture_output=True, timeout=5).returncode:
             return None
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5
         )
-        # Only changes of the package itself can change a result.
+        # Only changes to the package itself can affect a result.
         clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None

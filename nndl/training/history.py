@@ -22,11 +22,19 @@ class History:
         "<set>_cost" (without the L2 and L1 terms, unless `train` was asked for them),
         "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]).
     settings, environment : dict
-        The hyper-parameters, and what the run ran on.
+        The hyper-parameters, and the software and hardware of the run.
     ended : str
-        Why training ended; empty while it has not.
+        Why training ended; empty while it is running.
     best_epoch : int or None
         The first epoch with the highest validation accuracy.
+
+    Examples
+    --------
+    >>> from nndl import History
+    >>> history = History()
+    >>> history.append({"eta": 0.5, "seconds": 0.1, "test_accuracy": 0.94})
+    >>> history["test_accuracy"]
+    [0.94]
     """
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
@@ -45,7 +53,7 @@ class History:
         return key in self.epochs
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add an epoch."""
+        """Add the results of an epoch."""
         for key, value in row.items():
             self.epochs.setdefault(key, []).append(value)
 

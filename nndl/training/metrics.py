@@ -1,4 +1,4 @@
-"""Metrics: pure functions of a network and a data set."""
+"""Metrics: accuracy, cost, confusion and mistakes of a network on a data set."""
 
 from __future__ import annotations
 
@@ -42,16 +42,23 @@ class Score:
 
 
 def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 0.0) -> Score:
-    """Return cost and accuracy on a data set in one pass.
+    """Return the cost and the accuracy on a data set.
 
     The cost is the mean over the n images, weighted if they have weights, plus
     lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|: as in the book (equations 87 and 95), n is the size of
-    the set that is measured.
+    the evaluated set.
 
     Raises
     ------
     ValueError
         If the data set is empty or does not fit the network.
+
+    Examples
+    --------
+    >>> from nndl import Network, evaluate, synthetic_digits
+    >>> score = evaluate(Network([784, 10], rng=0), synthetic_digits(100, 0))
+    >>> score.n, score.accuracy == score.correct / 100
+    (100, True)
     """
     check_dataset(data, net.n_in, net.n_out)
     check(lmbda=lmbda, lmbda_l1=lmbda_l1)
@@ -59,7 +66,7 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
 
 
 def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
-    """Return what `evaluate` does, for a data set that is known to fit."""
+    """Do the work of `evaluate`, for arguments that are already validated."""
     total, correct, n = 0.0, 0, 0
     weights = data.weights
     scale = 1.0 if weights is None else len(data) / (float(weights.sum()) or 1.0)
@@ -77,7 +84,14 @@ def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score
 
 
 def accuracy(net: Network, data: Dataset) -> float:
-    """Return the fraction of images classified correctly, in [0, 1]; raises as `evaluate`."""
+    """Return the fraction of images classified correctly, in [0, 1]; raises as `evaluate`.
+
+    Examples
+    --------
+    >>> from nndl import Network, accuracy, synthetic_digits
+    >>> 0 <= accuracy(Network([784, 10], rng=0), synthetic_digits(100, 0)) <= 1
+    True
+    """
     check_dataset(data, net.n_in, net.n_out)
     right = sum(int((a.argmax(axis=0) == labels).sum()) for _, a, labels in _outputs(net, data))
     return right / len(data)
@@ -86,7 +100,14 @@ def accuracy(net: Network, data: Dataset) -> float:
 def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
     """Return how often label i (row) was predicted as j (column), shape (n_out, n_out).
 
-    It is an array of int64, which a notebook shows as a picture.
+    It is an array of int64, which a notebook displays as a picture.
+
+    Examples
+    --------
+    >>> from nndl import Network, confusion_matrix, synthetic_digits
+    >>> counts = confusion_matrix(Network([784, 10], rng=0), synthetic_digits(100, 0))
+    >>> counts.shape, int(counts.sum())
+    ((10, 10), 100)
     """
     check_dataset(data, net.n_in, net.n_out)
     counts = np.zeros((net.n_out, net.n_out), np.int64)
@@ -99,7 +120,7 @@ def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
 class Mistakes:
     """Misclassified images, the most confident mistake first; arrays of shape (k,).
 
-    ``confidence`` is how far the predicted label's output lies above that of the true one.
+    ``confidence`` is the output for the predicted label minus the output for the true label.
     """
 
     index: NDArray[np.intp]
@@ -127,9 +148,15 @@ def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
 
 
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval in which the true accuracy lies, by Wilson's score (1927).
+    """Return the confidence interval of an accuracy, by Wilson's score (1927).
 
-    Unlike p +- 1.96 sqrt(p (1 - p) / n) it stays within [0, 1] and holds near 100 %.
+    Unlike p +- 1.96 sqrt(p (1 - p) / n) it stays within [0, 1] and is accurate near 100 %.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(9805, 10_000)
+    >>> round(low, 4), round(high, 4)
+    (0.9776, 0.983)
     """
     whole = isinstance(correct, int | np.integer) and isinstance(n, int | np.integer)
     if not whole or not 0 <= correct <= n or n < 1:
@@ -144,6 +171,6 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
 
 def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
-    """Yield (z, a, labels) of the output layer, some images at a time."""
+    """Yield (z, a, labels) of the output layer for a block of images at a time."""
     for rows, z, a in infer(net, data.images):
         yield z, a, data.labels[rows]

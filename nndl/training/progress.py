@@ -1,4 +1,4 @@
-"""Progress: a line after every epoch, and a bar while a terminal is watching."""
+"""Progress: a line after every epoch, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["show_progress"]
 
 class _Silent:
     def advance(self, done: int) -> None:
-        """Show that so many images of the epoch are done."""
+        """Show how many images of the epoch are done."""
 
     def report(self, history: History) -> None:
-        """Show the epoch that has ended."""
+        """Show the results of the latest epoch."""
 
 
 class _Lines(_Silent):
-    """A line an epoch on standard output; on a terminal, a bar below it on standard error."""
+    """One line per epoch on standard output; on a terminal, a bar on standard error."""
 
     def __init__(self, settings: Settings, n: int) -> None:
         # Without a console, as under pythonw, both streams are None.
@@ -50,7 +50,7 @@ class _Lines(_Silent):
 
 @contextmanager
 def show_progress(show: bool, settings: Settings, n: int) -> Iterator[_Silent]:
-    """Yield what `train` reports to: silent unless ``show``."""
+    """Yield the object that `train` reports to; it prints nothing unless ``show``."""
     if not show:
         yield _Silent()
         return

@@ -18,25 +18,31 @@ class Settings:
     Parameters
     ----------
     epochs : int
-        Passes through the training set, at most.
+        Maximum number of passes through the training set.
     mini_batch_size : int
-        Images in a step.
+        Number of images per step.
     eta : float
-        Learning rate at the start.
+        Initial learning rate.
     lmbda, lmbda_l1 : float
         L2 and L1 regularization (chapter 3).
     mu : float
         Momentum coefficient (equations 107-108).
     patience : int, optional
-        Stop when the validation accuracy has not improved for so many epochs.
+        Stop when the validation accuracy has not improved for this many epochs.
     halve_after : int, optional
-        Halve eta when the validation accuracy has not improved for so many epochs, and stop when
-        it would fall below 1/128 of the start (the book's exercise on learning schedules).
+        Halve eta when the validation accuracy has not improved for this many epochs, and stop when
+        eta would fall below 1/128 of its initial value (the book's exercise on learning schedules).
 
     Raises
     ------
     ValueError
         If a number is out of its range.
+
+    Examples
+    --------
+    >>> from nndl import Settings
+    >>> Settings(epochs=3, eta=0.1).mini_batch_size
+    10
     """
 
     epochs: int = 30
@@ -50,7 +56,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, np.generic):  # JSON knows Python's numbers only
+            if isinstance(value, np.generic):  # only Python's own numbers can be written as JSON
                 object.__setattr__(self, name, value.item())
         check(**vars(self))
         if self.epochs < 1:
@@ -58,5 +64,5 @@ class Settings:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether training ends on the weights of the best epoch, not of the last."""
+        """Whether the network gets the weights of the best epoch at the end, not of the last."""
         return self.patience is not None or self.halve_after is not None

@@ -1,7 +1,7 @@
 """Training: monitoring, early stopping, learning-rate schedules, interruption, checkpoints.
 
-`Network.sgd` does the mathematics and yields after every epoch; what happens between epochs happens
-here.
+`Network.sgd` does the mathematics and yields after every epoch; this module does the work between
+epochs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ __all__ = ["State", "TrainingInterrupted", "train"]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended training; `history` has the epochs that ended, and the network is consistent."""
+    """Raised when Ctrl-C ends training.
+
+    `history` has the epochs that were completed. The network has consistent weights.
+    """
 
     def __init__(self, history: History) -> None:
         super().__init__(f"training was interrupted after {len(history)} epochs")
@@ -45,14 +48,14 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 @dataclass
 class State:
-    """Everything that changes in training besides the network: what a checkpoint needs.
+    """Everything except the network that changes during training and that a checkpoint stores.
 
     Attributes
     ----------
     done : int
-        Images of the current epoch that are done; 0 between epochs.
+        Images of the current epoch that are already used; 0 between epochs.
     waited, waited_to_halve : int
-        Epochs without improvement: for patience, and since eta was halved.
+        Epochs without improvement: in total, for patience, and since eta was last halved.
     """
 
     history: History
@@ -92,54 +95,70 @@ def train(
     threads: int | None = None,
     state: State | None = None,
 ) -> History:
-    """Train a network in place and return what happened.
+    """Train a network in place and return its `History`.
 
     Parameters
     ----------
     net : Network
     training : Dataset
     settings : Settings
-        By default ``Settings()``. Where `Settings.keeps_best`, the network ends on the weights of
-        the best epoch.
+        By default ``Settings()``. With patience or halve_after, the network gets the weights of
+        the best epoch at the end.
     validation : Dataset, optional
-        Measured after every epoch, and what patience and schedule go by.
+        Evaluated after every epoch. patience and halve_after depend on its accuracy.
     monitor : mapping of names to Datasets, optional
-        Other sets to measure after every epoch: ``{"training": training, "test": test}``.
+        Other sets to evaluate after every epoch: ``{"training": training, "test": test}``.
     rng : int, Generator or None
         Seed of shuffling, dropout and augmentation.
     order, transform, threads
         As for `Network.sgd`.
     regularized_cost : bool
-        Add the L2 and L1 terms to the measured costs, as the book's network2 does. Without them,
+        Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
         the costs of training and validation can be compared, and fall while the network learns.
     progress : bool
-        Print a line after every epoch, and a bar while a terminal is watching.
+        Print a line after every epoch, and show a progress bar on a terminal.
     after_epoch : callable (net, state), optional
-        Called after every epoch, to save or to draw. Setting ``state.history.ended`` ends training.
+        Called after every epoch, for instance to save. Setting ``state.history.ended`` to a text
+        ends training.
     checkpoint : callable (net, state), optional
-        Called within an epoch, every ``checkpoint_seconds`` and when Ctrl-C ends it, to save both.
+        Called within an epoch, every ``checkpoint_seconds`` and when Ctrl-C ends the epoch, to save
+        both arguments.
     state : State, optional
-        Where to resume, as given to `after_epoch` or `checkpoint`, with the network as it was
-        there: keep both by `save_checkpoint`, or by ``copy.deepcopy((net, state))``. Its streams
-        replace ``rng``. Without it velocities start from 0.
+        Resume from this state, which `after_epoch` or `checkpoint` received together with the
+        network; keep both with `save_checkpoint` or ``copy.deepcopy((net, state))``. The random
+        streams of the state replace ``rng``. Without a state, velocities start from 0.
 
     Raises
     ------
     ValueError
-        If the data does not fit; if patience or schedule have no validation set to go by; if a
-        state has other settings, except for when to end (epochs, patience and halve_after), or
-        measured other sets.
+        If the data does not fit; if patience or halve_after is set without a validation set; if
+        a state was made with other settings (except epochs, patience and halve_after) or other
+        evaluated sets.
     DivergedError
-        If outputs are no longer finite; the network is back at the end of the last whole epoch.
+        If outputs are no longer finite. The weights of the last complete epoch are restored.
     TrainingInterrupted
-        A KeyboardInterrupt: after Ctrl-C, at the end of the current chunk of 500 images (or a
-        mini-batch of more). A second Ctrl-C interrupts at once. Where something else than Python's
-        own handler waits for SIGINT, it is left alone.
+        A KeyboardInterrupt. It is raised after Ctrl-C, at the end of the current chunk of 500
+        images (or of a larger mini-batch). A second Ctrl-C interrupts at once. If SIGINT has a
+        handler other than Python's default, that handler stays in place.
 
     Warns
     -----
     UserWarning
         If the training set lacks classes that the validation set has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nndl import Dataset, Network, Settings, train
+    >>> corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    >>> xor = Dataset(corners, np.array([0, 1, 1, 0]), "xor")
+    >>> net = Network([2, 4, 2], rng=0)
+    >>> settings = Settings(epochs=300, mini_batch_size=4, eta=5.0)
+    >>> history = train(net, xor, settings, monitor={"training": xor}, rng=0)
+    >>> history.ended, history["training_accuracy"][-1]
+    ('all epochs done', 1.0)
+    >>> net.predict(corners)
+    array([0, 1, 1, 0])
     """
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
@@ -161,7 +180,7 @@ def train(
         )
     history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
     penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
-    history.ended = _reason_to_end(state, settings)  # none at the start, nor at most resumes
+    history.ended = _reason_to_end(state, settings)  # usually empty
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
         pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
 
@@ -204,7 +223,7 @@ def train(
                 start, last = perf_counter(), [p.copy() for p in net.parameters]
         except DivergedError as error:
             _restore(net, last)
-            _reset(net)  # velocities that are not finite would spoil every later step
+            _reset(net)  # infinite velocities would make every later step fail
             history.ended = str(error)
             raise
         early = interrupted.is_set() and len(history) < settings.epochs
@@ -222,17 +241,17 @@ _MAY_CHANGE = ("epochs", "patience", "halve_after")
 def _sets(
     validation: Dataset | None, monitor: Mapping[str, Dataset] | None, settings: Settings
 ) -> dict[str, Dataset]:
-    """Return the sets to measure after every epoch, by name."""
+    """Return the sets to evaluate after every epoch, by name."""
     if not isinstance(monitor, Mapping | None):
         raise TypeError(
             'monitor must be a mapping like {"test": test_set}, not ' + type(monitor).__name__
         )
     if settings.keeps_best and validation is None:
-        raise ValueError("patience and halve_after go by the validation accuracy: give validation")
+        raise ValueError("patience and halve_after need a validation set: pass validation")
     sets = dict(monitor or {})
     if validation is not None:
         if "validation" in sets:
-            raise ValueError('monitor holds "validation" too: give it another name')
+            raise ValueError('monitor has a set named "validation" too: give it another name')
         sets["validation"] = validation
     return sets
 
@@ -240,7 +259,7 @@ def _sets(
 def _measure(
     net: Network, sets: Mapping[str, Dataset], lmbda: float, lmbda_l1: float
 ) -> dict[str, float]:
-    """Return cost, count and accuracy of each set, as History has them."""
+    """Return cost, count and accuracy of each set, with the keys of History."""
     row: dict[str, float] = {}
     with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for name, data in sets.items():
@@ -254,8 +273,8 @@ def _measure(
 class _Checkpoints:
     """Calls back within an epoch, every so many seconds, and when Ctrl-C ends it.
 
-    The state then has the shuffle stream as it was when the epoch began, so that the same order is
-    drawn again at the resume, and in `done` how many images of that order have been learned.
+    During the call, the state has the shuffle stream as it was at the start of the epoch, so that
+    a resumed run draws the same order again. `done` is the number of images already used.
     """
 
     def __init__(
@@ -279,7 +298,7 @@ class _Checkpoints:
 
 
 def _check_resumes(history: History, settings: Settings, sets: list[str]) -> None:
-    """Raise ValueError if a History was begun with other settings, or measures other sets."""
+    """Raise ValueError if a History has other settings or other evaluated sets."""
     began = history.settings
     differ = [
         f"{key} {began[key]!r}, not {value!r}"
@@ -291,7 +310,7 @@ def _check_resumes(history: History, settings: Settings, sets: list[str]) -> Non
         differ.append(f"measured sets {sorted(measured)}, not {sorted(sets)}")
     if differ:
         raise ValueError(
-            f"the state began with {'; '.join(differ)}: resume with the same, or start without a "
+            f"the state began with {'; '.join(differ)}: resume with the same, or train without a "
             "state"
         )
 
@@ -303,7 +322,7 @@ def _reset(net: Network) -> None:
 
 
 def _judge(net: Network, state: State, settings: Settings) -> None:
-    """Compare an epoch with the best so far; lower eta or end training where it is time."""
+    """Compare an epoch with the best so far; halve eta or end training if settings say so."""
     history = state.history
     correct = int(history["validation_correct"][-1])
     if correct > state.best_correct:
@@ -321,12 +340,12 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
 
 
 def _reason_to_end(state: State, settings: Settings) -> str:
-    """Return why patience or schedule end training where it stands; empty if they do not."""
+    """Return why patience or halve_after end training now; empty if they do not."""
     if settings.patience is not None and state.waited >= settings.patience:
         return f"no improvement in {state.waited} epochs"
     waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
     if waited_enough and state.eta / 2 < settings.eta / 128:
-        return "eta has reached 1/128 of its start"
+        return "eta has reached 1/128 of its initial value"
     return ""
 
 
@@ -346,11 +365,11 @@ def _check_finite(row: Mapping[str, float], epoch: int) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set an event, in the main thread, where Python handles it."""
+    """Let the first Ctrl-C set an event, if Python's default handler is in place."""
     interrupted = threading.Event()
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
-    if not in_main or before is not signal.default_int_handler:  # ignored, or the caller's own
+    if not in_main or before is not signal.default_int_handler:  # handled otherwise
         yield interrupted
         return
 
@@ -362,5 +381,5 @@ def _interruptible() -> Iterator[threading.Event]:
     try:
         yield interrupted
     finally:
-        if signal.getsignal(signal.SIGINT) is note:  # else a callback has set its own
+        if signal.getsignal(signal.SIGINT) is note:  # otherwise a callback installed its own
             signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Activation functions: derivatives, saturation, dtypes, one object of each kind."""
+"""Activation functions: derivatives, saturation, dtypes, copies."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def away_from_0(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         ("softmax", np.exp(0.5) / (np.exp(0.5) + np.exp(-2))),
     ],
 )
-def test_values_are_those_of_the_definitions(name: str, at_half: float) -> None:
+def test_values_match_the_definitions(name: str, at_half: float) -> None:
     z = np.array([[0.5], [-2.0]])
     assert ACTIVATIONS[name](z)[0, 0] == pytest.approx(at_half, rel=1e-14)
 
 
-def test_scaled_tanh_maps_1_to_1_as_its_constants_were_chosen_for() -> None:
+def test_scaled_tanh_maps_1_to_1() -> None:
     one = np.array([[1.0], [-1.0]])
     np.testing.assert_allclose(ACTIVATIONS["scaled-tanh"](one), one, atol=1e-4)
 
@@ -55,13 +55,13 @@ def test_relu_and_its_derivative_are_0_at_0() -> None:
 
 
 @elementwise
-def test_prime_is_the_central_difference(f: Activation, rng: np.random.Generator) -> None:
+def test_prime_agrees_with_central_differences(f: Activation, rng: np.random.Generator) -> None:
     z, h = away_from_0(rng, (6, 5)), 1e-6
     np.testing.assert_allclose(f.prime(f(z)), (f(z + h) - f(z - h)) / (2 * h), atol=2e-9)
 
 
 @every
-def test_error_is_the_derivative_along_any_direction(
+def test_delta_agrees_with_central_differences_in_any_direction(
     f: Activation, rng: np.random.Generator
 ) -> None:
     z, u, nabla_a = away_from_0(rng, (4, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
@@ -71,7 +71,7 @@ def test_error_is_the_derivative_along_any_direction(
     np.testing.assert_allclose((delta * u).sum(axis=0), difference, atol=1e-8)
 
 
-def test_softmax_has_no_vector_as_derivative() -> None:
+def test_prime_of_softmax_raises_type_error() -> None:
     with pytest.raises(TypeError, match=r"softmax is a matrix.*softmax\.delta"):
         softmax.prime(np.full((2, 1), 0.5))
 
@@ -84,7 +84,7 @@ def test_saturated_inputs_give_finite_values_and_derivatives(f: Activation, dtyp
     assert np.isfinite(f.delta(np.ones_like(a), a)).all()
 
 
-def test_softmax_outputs_are_positive_shares_of_1_and_ignore_a_common_shift(
+def test_softmax_outputs_are_positive_sum_to_1_and_ignore_a_common_shift(
     rng: np.random.Generator,
 ) -> None:
     z = rng.normal(size=(5, 8))
@@ -96,7 +96,7 @@ def test_softmax_outputs_are_positive_shares_of_1_and_ignore_a_common_shift(
 
 @every
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_that_comes_is_the_dtype_that_goes(f: Activation, dtype: type) -> None:
+def test_the_dtype_of_the_input_is_kept(f: Activation, dtype: type) -> None:
     z = np.array([[0.3, -0.2], [1, -2]], dtype)
     assert f(z).dtype == dtype
     assert f.delta(np.ones_like(z), f(z)).dtype == dtype
@@ -105,7 +105,7 @@ def test_the_dtype_that_comes_is_the_dtype_that_goes(f: Activation, dtype: type)
 
 
 @every
-def test_values_without_out_leave_the_input_alone(f: Activation) -> None:
+def test_without_out_the_input_is_not_modified(f: Activation) -> None:
     z = np.array([[0.3, -0.2], [1, -2]])
     kept = z.copy()
     f.delta(np.ones_like(z), f(z))
@@ -113,7 +113,7 @@ def test_values_without_out_leave_the_input_alone(f: Activation) -> None:
 
 
 @every
-def test_a_value_may_be_written_over_its_input(f: Activation) -> None:
+def test_out_may_be_the_input(f: Activation) -> None:
     z = np.array([[0.3, -0.2], [1, -2]])
     expected = f(z)
     assert f(z, out=z) is z
@@ -121,7 +121,7 @@ def test_a_value_may_be_written_over_its_input(f: Activation) -> None:
 
 
 @elementwise
-def test_error_works_in_place_and_leaves_the_outputs_alone(f: Activation) -> None:
+def test_delta_works_in_place_and_does_not_modify_the_outputs(f: Activation) -> None:
     a, nabla_a = f(np.array([[0.3], [-2.0]])), np.array([[2.0], [3.0]])
     kept, expected = a.copy(), np.array([[2.0], [3.0]]) * f.prime(a)
     assert f.delta(nabla_a, a) is nabla_a
@@ -136,13 +136,13 @@ def test_copies_and_pickles_are_the_same_object(f: Activation) -> None:
     assert pickle.loads(pickle.dumps(f)) is f
 
 
-def test_every_function_is_known_by_its_name() -> None:
+def test_every_activation_is_registered_by_its_name() -> None:
     assert ACTIVATIONS["tanh"] is tanh
     assert all(repr(f) == name == f.name for name, f in ACTIVATIONS.items())
 
 
 class Leaky(Activation):
-    """A reader's own, which takes no notice of ``out``."""
+    """A custom activation that ignores ``out``."""
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         return np.where(z > 0, z, 0.1 * z)
@@ -151,7 +151,7 @@ class Leaky(Activation):
         return np.where(a > 0, 1.0, 0.1)
 
 
-def test_a_reader_s_own_activation_is_learned_with_and_copied(rng: np.random.Generator) -> None:
+def test_a_custom_activation_can_be_trained_and_copied(rng: np.random.Generator) -> None:
     net = Network([5, 8, 3], activation=Leaky(), cost=quadratic, dtype=np.float64, rng=1)
     x, y = rng.normal(size=(5, 4)), rng.normal(size=(3, 4))
     assert gradient_check(net, x, y) < 1e-7

@@ -1,7 +1,7 @@
-"""What users get wrong, and the one sentence that each mistake is answered with.
+"""Common mistakes of users, and the error message for each.
 
-A row is a call that must raise; its message must name the thing and what came. The type of the
-error is fixed where the docstring fixes it: elsewhere TypeError and ValueError are both clear.
+A row is a call that must raise. The message must name the argument and what was passed. Where the
+docstring promises a type of error, the row checks it; otherwise TypeError and ValueError both pass.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ ANSWERING = [
             (None, rf"{example}.*object"),
             (filled(nan).T, "x must be finite"),
             (filled(inf).T, "x must be finite"),
-            (filled(1e39).T, "x must be finite"),  # beyond float32
+            (filled(1e39).T, "x must be finite"),  # too large for float32
         ]
     ),
     *(
@@ -281,7 +281,7 @@ ROWS = [*BUILDING, *ANSWERING, *LEARNING, *RUNNING, *MEASURING]
 
 
 @pytest.mark.parametrize(("f", "args", "more", "error", "says"), ROWS)
-def test_a_mistake_is_answered_by_what_was_expected_and_what_came(
+def test_a_message_says_what_was_expected_and_what_was_passed(
     f: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any], error: Any, says: str
 ) -> None:
     with pytest.raises(error, match=says):
@@ -289,7 +289,7 @@ def test_a_mistake_is_answered_by_what_was_expected_and_what_came(
 
 
 @pytest.mark.parametrize("sets", [{"validation": SHAPED}, {"monitor": {"test": SHAPED}}], ids=str)
-def test_a_set_that_does_not_fit_is_refused_before_an_epoch_is_spent(sets: dict[str, Any]) -> None:
+def test_a_data_set_that_does_not_fit_raises_before_the_first_epoch(sets: dict[str, Any]) -> None:
     net = Network([3, 4, 2], rng=1)
     with pytest.raises(ValueError, match="takes 3 pixels"):
         train(net, DATA, Settings(1), **sets)
@@ -298,18 +298,22 @@ def test_a_set_that_does_not_fit_is_refused_before_an_epoch_is_spent(sets: dict[
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"weights": []}', '{"epochs": 5}', "5"])
-def test_a_file_that_is_no_history_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_history_raises_an_error_with_its_name(
+    text: str, tmp_path: Path
+) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json is not a History"):
         load_history(tmp_path / "run.json")
 
 
-# What looks like a mistake and is none.
+# Unusual arguments that are valid.
 
 
 @pytest.mark.parametrize("size", [5, 6, 1000])
 @pytest.mark.parametrize("cost", COSTS.values(), ids=repr)
-def test_a_mini_batch_larger_than_the_set_is_one_step_with_all_of_it(cost: Any, size: int) -> None:
+def test_a_mini_batch_larger_than_the_data_set_is_one_step_with_all_images(
+    cost: Any, size: int
+) -> None:
     net, twin = (Network([3, 4, 2], cost=cost, rng=1, dtype=np.float64) for _ in range(2))
     list(net.sgd(DATA, 1, size, 0.5, rng=2))
     twin.update_mini_batch(X, Y, 0.5)
@@ -317,17 +321,17 @@ def test_a_mini_batch_larger_than_the_set_is_one_step_with_all_of_it(cost: Any, 
         np.testing.assert_allclose(p, q, rtol=1e-12)
 
 
-def test_no_images_have_no_answers() -> None:
+def test_zero_images_give_zero_predictions() -> None:
     assert NET(X[:, :0]).shape == (2, 0)
     assert NET.predict(np.ones((0, 3))).shape == (0,)
     assert NET.predict_proba(np.ones((0, 3))).shape == (0, 2)
 
 
-def test_no_epochs_train_nothing() -> None:
+def test_zero_epochs_train_nothing() -> None:
     assert list(Network([3, 4, 2], rng=1).sgd(DATA, 0, 2, 0.5)) == []
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_scalars_are_accepted() -> None:
     assert repr(Network(np.array([3, 4, 2]), rng=np.int64(1))) == repr(NET)
     sgd(DATA, np.int64(1), np.int64(2), np.float32(0.5))
     settings = Settings(np.int64(3), np.int64(2), np.float32(0.5), patience=np.int64(1))
@@ -345,14 +349,14 @@ def test_a_layer_belongs_to_one_network() -> None:
 @pytest.mark.parametrize(
     "arguments", [{"activation": relu}, {"output": softmax}, {"init": he}, {"dropout": 0.5}]
 )
-def test_what_is_for_sizes_is_not_ignored_beside_layers(arguments: dict[str, Any]) -> None:
+def test_arguments_for_sizes_raise_an_error_with_layers(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="are for sizes: give each layer its own"):
         Network([Dense(2)], input_shape=4, **arguments)
     with pytest.raises(ValueError, match="leave input_shape out"):
         Network([4, 2], input_shape=4)
 
 
-def test_raw_pixels_of_every_integer_dtype_mean_256ths() -> None:
+def test_raw_pixels_of_every_integer_dtype_are_divided_by_256() -> None:
     net = Network([4, 2], rng=0)
     raw = np.array([[0, 255, 3, 1]])
     for dtype in (np.uint8, np.int16, np.int64):
@@ -361,10 +365,10 @@ def test_raw_pixels_of_every_integer_dtype_mean_256ths() -> None:
         )
     with pytest.raises(ValueError, match=r"0 to 255, but range from 0 to 256; .*images / 256"):
         net.predict(raw + np.array([0, 1, 0, 0]))
-    assert net.predict([[0, 1, 1, 0]]).shape == (1,)  # zeros and ones mean themselves
+    assert net.predict([[0, 1, 1, 0]]).shape == (1,)  # zeros and ones are not raw pixels
 
 
-def test_a_monitored_set_does_not_take_the_place_of_validation() -> None:
+def test_a_monitored_set_named_validation_raises_value_error() -> None:
     with pytest.raises(ValueError, match='monitor has a set named "validation" too'):
         train(Network([3, 2]), DATA, validation=DATA, monitor={"validation": DATA})
 
@@ -379,12 +383,12 @@ def test_a_monitored_set_does_not_take_the_place_of_validation() -> None:
         (np.zeros(4, int), "as many labels as images$"),
     ],
 )
-def test_advice_about_labels_gives_the_labels_that_were_meant(labels: Any, advice: str) -> None:
+def test_messages_about_labels_say_how_to_convert_them(labels: Any, advice: str) -> None:
     with pytest.raises(ValueError, match=advice):
         Dataset(np.ones((5, 3)), labels)
 
 
-def test_raw_pixels_are_divided_wherever_they_come_in() -> None:
+def test_raw_pixels_are_divided_by_256_at_every_entry_point() -> None:
     raw = np.arange(15, dtype=np.uint8).reshape(3, 5)
     net = Network([3, 4, 2], rng=1)
     np.testing.assert_array_equal(net(raw), net(raw / 256))
@@ -395,7 +399,7 @@ def test_raw_pixels_are_divided_wherever_they_come_in() -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_pool_belongs_to_one_network_too() -> None:
+def test_a_pool_belongs_to_one_network() -> None:
     pool = MaxPool(2)
     net = Network([pool, Dense(2)], input_shape=(1, 4, 4), rng=0)
     with pytest.raises(ValueError, match="already belongs to a network"):

@@ -1,4 +1,4 @@
-"""The step and its products: against their formulas, their layout check, their one thread."""
+"""The step and its matrix products: formulas, the check of the layout, one BLAS thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHAPES = [  # n_out, n_in, m
         (40, 500, 51),
         (333, 301, 10),
         (333, 301, 33),
-    ],  # more than fits into one gemm
+    ],  # larger than one gemm call takes
 ]
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -32,7 +32,7 @@ dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
 @pytest.mark.parametrize(("n_out", "n_in", "m"), SHAPES)
 @pytest.mark.parametrize("mu", [None, 0.0, 0.9])
-def test_a_step_is_its_formula(
+def test_a_step_matches_its_formula(
     n_out: int,
     n_in: int,
     m: int,
@@ -70,7 +70,7 @@ def test_a_step_is_its_formula(
 @pytest.mark.parametrize(
     ("n_out", "n_in", "m"), [*SHAPES, (1000, 1000, 1), (70, 1_500, 32), (2, 1_100_000, 3)]
 )
-def test_products_are_their_formulas(
+def test_products_match_their_formulas(
     n_out: int, n_in: int, m: int, dtype: type, rng: np.random.Generator
 ) -> None:
     w, b = rng.normal(size=(n_out, n_in)).astype(dtype), rng.normal(size=(n_out, 1)).astype(dtype)
@@ -78,7 +78,7 @@ def test_products_are_their_formulas(
     delta = np.asfortranarray(rng.normal(size=(n_out, m)).astype(dtype))
     tolerance = {"rtol": 0, "atol": np.finfo(dtype).eps * 64 * (n_in**0.5 + n_out**0.5 + m**0.5)}
     z, nabla = columns(n_out, m, dtype), columns(n_in, m, dtype)
-    z[...] = nabla[...] = np.nan  # what lay there before has no influence
+    z[...] = nabla[...] = np.nan  # old contents must not matter
     assert affine(w, b, m)(a, z) is z
     np.testing.assert_allclose(z, w @ a + b, **tolerance)
     assert transposed(w, m)(delta, nabla) is nabla
@@ -91,7 +91,7 @@ def test_products_are_their_formulas(
 
 
 @dtypes
-def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
+def test_l1_moves_weights_by_a_constant_and_keeps_zeros(dtype: type) -> None:
     w = np.array([[3.0, -2.0, 0.0, 1e-20, -0.25]], dtype)
     delta, a = np.zeros((1, 1), dtype), np.zeros((5, 1), dtype)
     take_step(w, None, accumulate(w, 1), delta, a, -1.0, l1=0.5)
@@ -99,7 +99,7 @@ def test_l1_pulls_by_its_constant_and_leaves_0_alone(dtype: type) -> None:
 
 
 @dtypes
-def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generator) -> None:
+def test_inputs_of_a_step_are_not_modified(dtype: type, rng: np.random.Generator) -> None:
     w, delta, a = (rng.normal(size=s).astype(dtype) for s in ((3, 4), (3, 5), (4, 5)))
     kept = delta.copy(), a.copy()
     v = np.zeros_like(w)
@@ -119,14 +119,14 @@ def test_inputs_of_the_step_are_not_changed(dtype: type, rng: np.random.Generato
     ],
     ids=["Fortran order", "strided", "big-endian", "integer", "half"],
 )
-def test_weights_that_blas_would_copy_are_refused(w: np.ndarray) -> None:
+def test_weights_that_blas_would_copy_raise_runtime_error(w: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match=r"C-contiguous.*change them by weights\[l\]"):
         take_step(w, None, accumulate(w, 2), np.ones((3, 2)), np.ones((4, 2)), -0.5)
 
 
-def test_what_is_assigned_to_parameters_is_copied_into_them(rng: np.random.Generator) -> None:
+def test_assigning_to_parameters_copies_the_values(rng: np.random.Generator) -> None:
     net, twin = (Network([4, 3], rng=1, dtype=np.float64) for _ in range(2))
-    net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)  # has made its products ready
+    net.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5)  # allocates its buffers
     layer, live = net.layers[0], net.weights[0]
     values = np.asfortranarray(rng.normal(size=(3, 4)))
     layer.w, layer.b = values, [[1], [2], [3]]
@@ -137,9 +137,11 @@ def test_what_is_assigned_to_parameters_is_copied_into_them(rng: np.random.Gener
         each.update_mini_batch(np.ones((4, 2)), [0, 1], 0.5, 0.1, 10)
     for one, other in zip(net.parameters, twin.parameters, strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match=r"w must keep its shape \(3, 4\), .*values, \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"w has shape \(3, 4\), but the assigned values have shape \(4,\)"
+    ):
         layer.w = values[0]
-    with pytest.raises(ValueError, match=r"b must keep its shape \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"b has shape \(3, 1\), but the assigned"):
         layer.b = np.zeros(3)
 
 
@@ -151,7 +153,7 @@ def test_columns_are_contiguous(dtype: type) -> None:
     assert array.flags.f_contiguous
 
 
-def test_one_thread_holds_inside_and_only_inside() -> None:
+def test_one_thread_limits_blas_inside_the_context_only() -> None:
     def threads() -> list[int]:
         return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
 
@@ -161,7 +163,7 @@ def test_one_thread_holds_inside_and_only_inside() -> None:
     assert threads() == before
 
 
-def test_one_thread_holds_until_the_last_of_several_threads_leaves() -> None:
+def test_one_thread_lasts_until_the_last_of_several_threads_leaves() -> None:
     def threads() -> set[int]:
         return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
 
@@ -177,13 +179,13 @@ def test_one_thread_holds_until_the_last_of_several_threads_leaves() -> None:
     with one_thread():
         thread.start()
         assert entered.wait(10)
-    assert threads() == {1}  # the other is still inside
+    assert threads() == {1}  # the other thread is still inside
     leave.set()
     thread.join()
     assert threads() == before
 
 
-def test_one_thread_holds_in_one_thread_after_another_while_all_of_them_live() -> None:
+def test_one_thread_works_in_successive_threads_that_are_all_alive() -> None:
     def threads() -> set[int]:
         return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
 
@@ -201,9 +203,9 @@ def test_one_thread_holds_in_one_thread_after_another_while_all_of_them_live() -
     thread = threading.Thread(target=other)
     thread.start()
     assert done.wait(10)
-    with one_thread():  # while the other, which came last, is still there
+    with one_thread():  # while the other thread, the last to enter, is alive
         seen.append(threads())
-    with threadpool_limits(1, "blas"):  # and the caller's own limits go on working
+    with threadpool_limits(1, "blas"):  # and the caller's own limits still work
         seen.append(threads())
     end.set()
     thread.join()
@@ -211,7 +213,7 @@ def test_one_thread_holds_in_one_thread_after_another_while_all_of_them_live() -
     assert threads() == before
 
 
-def test_answers_are_given_on_one_thread(
+def test_inference_uses_one_blas_thread(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     net, seen = Network([4, 3], rng=1), []
@@ -229,7 +231,7 @@ def test_answers_are_given_on_one_thread(
         assert set(seen) == {1}
 
 
-def test_a_step_is_taken_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_uses_one_blas_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     net, seen = Network([4, 3], rng=1), []
 
     def look(delta: np.ndarray, step: Step) -> None:
@@ -240,7 +242,7 @@ def test_a_step_is_taken_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(seen) == {1}
 
 
-def test_gradients_and_outputs_are_worked_out_on_one_thread(rng: np.random.Generator) -> None:
+def test_gradients_and_outputs_use_one_blas_thread(rng: np.random.Generator) -> None:
     seen: list[int] = []
 
     class Looking(Dense):
@@ -259,7 +261,7 @@ def test_gradients_and_outputs_are_worked_out_on_one_thread(rng: np.random.Gener
         assert set(seen) == {1}
 
 
-def test_training_runs_on_one_thread_and_leaves_the_others_to_its_caller(
+def test_training_uses_one_blas_thread_and_restores_the_limit_of_the_caller(
     rng: np.random.Generator,
 ) -> None:
     seen = []

@@ -1,4 +1,4 @@
-"""Convolution and max-pooling against loops over pixels, central differences and PyTorch."""
+"""Convolution and max-pooling compared with loops, central differences and PyTorch."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ HIDDEN = [f for f in ACTIVATIONS.values() if f is not softmax]
 M = 4
 
 
-# The reference: pictures are (m, maps, height, width), and nothing is clever.
+# The reference: plain loops over pictures of shape (m, maps, height, width).
 
 
 def flat(pictures: Array) -> Array:
-    """Return columns (height x width x maps, m): the maps of a pixel lie side by side."""
+    """Return columns (height x width x maps, m), in which the maps of a pixel are adjacent."""
     return pictures.transpose(2, 3, 1, 0).reshape(-1, len(pictures))
 
 
 def pictures_of(columns: Array, shape: tuple[int, ...]) -> Array:
-    """Return (m, *shape), shape being (maps, height, width), for the columns of `flat`."""
+    """Invert `flat`: return (m, *shape) with shape = (maps, height, width)."""
     maps, height, width = shape
     return columns.reshape(height, width, maps, -1).transpose(3, 2, 0, 1)
 
 
 def correlated(filters: Array, pictures: Array, stride: int = 1) -> Array:
-    """Return the weighted inputs without bias: the sum in each filter's window at each pixel."""
+    """Return the weighted inputs without bias: filter times window, summed, at each pixel."""
     (maps, _, size, _), (m, _, *sides) = filters.shape, pictures.shape
     z = np.empty((m, maps, *((side - size) // stride + 1 for side in sides)))
     for i, k, y, x in np.ndindex(z.shape):
@@ -58,7 +58,7 @@ def padded(pictures: Array, padding: int) -> Array:
 
 
 def winners(z: Array, pool: int) -> dict[tuple[int, ...], tuple[int, int]]:
-    """Return for each (picture, map, row, column) of the pooled the pixel that is the largest."""
+    """Return the position of the maximum for each pooled (picture, map, row, column)."""
     m, maps, height, width = z.shape
     found = {}
     for i, k, y, x in np.ndindex(m, maps, height // pool, width // pool):
@@ -117,7 +117,7 @@ CASES = [
     Case((3, 5, 6), 2, 3, padding=1),
     Case((2, 6, 7), 3, 5, padding=2, pool=2),
     Case((2, 7, 6), 2, 3, padding=1, stride=2),
-    Case((25, 6, 5), 3, 3, padding=1, pool=2),  # so many input maps that the gradient takes shifts
+    Case((25, 6, 5), 3, 3, padding=1, pool=2),  # many input maps: the gradient uses shifts
     Case((26, 5, 7), 2, 2, stride=2),
 ]
 
@@ -125,7 +125,7 @@ CASES = [
 def prepared(
     case: Case, rng: np.random.Generator, f: Activation = tanh, m: int = M
 ) -> tuple[Conv, Array, Array, Array]:
-    """Return a layer, m pictures for it, its answer by the reference, and an error."""
+    """Return a layer, m pictures, the outputs of the reference, and a delta."""
     options = {"stride": case.stride, "padding": case.padding}
     conv = Conv(case.maps, case.size, f, pool=case.pool, **options)
     shape = conv.build(case.shape, rng, np.float64)
@@ -136,12 +136,12 @@ def prepared(
     return conv, pictures, f(z), rng.normal(size=z.shape)
 
 
-# Forward and back.
+# Forward and backward.
 
 
 @pytest.mark.parametrize("layout", ["columns", "rows", "every second", "a part"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_answers_are_those_of_a_loop_over_pixels_in_any_layout(
+def test_outputs_match_a_loop_over_pixels_in_any_memory_layout(
     case: Case, layout: str, rng: np.random.Generator
 ) -> None:
     conv, pictures, expected, _ = prepared(case, rng)
@@ -160,7 +160,7 @@ def test_answers_are_those_of_a_loop_over_pixels_in_any_layout(
 
 @pytest.mark.parametrize("layout", ["columns", "rows"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_gradients_are_those_of_a_loop_over_pixels(
+def test_gradients_match_a_loop_over_pixels(
     case: Case, layout: str, rng: np.random.Generator
 ) -> None:
     conv, pictures, _, error = prepared(case, rng)
@@ -181,7 +181,7 @@ def test_gradients_are_those_of_a_loop_over_pixels(
 
 
 @pytest.mark.parametrize("f", HIDDEN, ids=repr)
-def test_the_error_is_that_of_the_activation(f: Activation, rng: np.random.Generator) -> None:
+def test_delta_is_that_of_the_activation(f: Activation, rng: np.random.Generator) -> None:
     conv, pictures, expected, error = prepared(CASES[1], rng, f)
     conv.forward(flat(pictures), None)
     delta = conv.delta(flat(error).copy())
@@ -200,12 +200,12 @@ def test_the_first_layer_of_the_book_has_520_parameters() -> None:
     assert net.n_parameters == 520 + 100 * (12 * 12 * 20 + 1) + 10 * (100 + 1)
 
 
-def test_filters_are_the_weights_as_pictures_and_live(rng: np.random.Generator) -> None:
+def test_filters_are_a_live_view_of_the_weights(rng: np.random.Generator) -> None:
     conv = Conv(2, 3, identity)
     conv.build((2, 4, 5), rng, np.float64)
     assert conv.filters.shape == (2, 2, 3, 3)
     conv.filters[...] = 0
-    conv.filters[1, 0, 2, 1] = 1  # the second map shows the first, two rows down and one across
+    conv.filters[1, 0, 2, 1] = 1  # shifts the first map by two rows and one column
     conv.b[...] = 0
     pictures = rng.normal(size=(3, 2, 4, 5))
     maps = pictures_of(conv.feedforward(flat(pictures)), (2, 2, 3))
@@ -222,7 +222,7 @@ def test_the_maps_of_a_pixel_lie_side_by_side(rng: np.random.Generator) -> None:
     assert answer[:, 0].tolist() == [1, 10, 100, 2, 20, 200, 3, 30, 300, 4, 40, 400]
 
 
-def test_initializers_count_what_a_filter_sees_and_feeds(rng: np.random.Generator) -> None:
+def test_initializers_use_the_fan_in_and_fan_out_of_a_filter(rng: np.random.Generator) -> None:
     seen = []
     mine = Initializer("mine", lambda n_in, n_out: seen.append((n_in, n_out)) or 0.25, 1.0)
     conv = Conv(20, 5, pool=2, init=mine)
@@ -248,7 +248,7 @@ NETWORKS: dict[str, Callable[[Activation], list[Layer]]] = {
 
 @pytest.mark.parametrize("f", HIDDEN, ids=repr)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_central_differences(
+def test_gradients_agree_with_central_differences(
     name: str, f: Activation, rng: np.random.Generator
 ) -> None:
     layers = [*NETWORKS[name](f), Dense(3, softmax)]
@@ -256,12 +256,12 @@ def test_gradients_are_those_of_central_differences(
     assert gradient_check(net, rng.normal(size=(72, 5)), rng.integers(0, 3, 5)) < 1e-6
 
 
-# The two orders.
+# The order of pooling and activation.
 
 
 @pytest.mark.parametrize("pool", [1, 2, 3])
 @pytest.mark.parametrize("f", HIDDEN, ids=repr)
-def test_pooling_before_bias_and_activation_is_pooling_after_them(
+def test_pooling_before_bias_and_activation_equals_pooling_after_them(
     f: Activation, pool: int, rng: np.random.Generator
 ) -> None:
     book = Network([Conv(3, 3, f, pool=pool), Dense(4)], input_shape=(2, 8, 8), dtype=np.float64)
@@ -282,7 +282,7 @@ def test_pooling_before_bias_and_activation_is_pooling_after_them(
 
 @given(data=st.data(), size=st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
-def test_the_largest_is_the_answer_and_one_of_the_largest_gets_the_error(
+def test_a_pool_outputs_its_maximum_and_passes_delta_to_one_of_the_largest(
     data: st.DataObject, size: int
 ) -> None:
     maps, down, across, m = (data.draw(st.integers(1, 3)) for _ in range(4))
@@ -306,7 +306,7 @@ def test_the_largest_is_the_answer_and_one_of_the_largest_gets_the_error(
 
 
 @pytest.mark.parametrize("layers", [[Conv(1, 1, identity, pool=3)], [Conv(1, 1), MaxPool(3)]])
-def test_in_a_pool_of_equals_one_gets_the_error(
+def test_in_a_pool_of_equal_values_one_gets_the_delta(
     layers: list[Any], rng: np.random.Generator
 ) -> None:
     net = Network([*layers, Dense(2)], input_shape=(1, 6, 6), rng=rng, dtype=np.float64)
@@ -333,7 +333,7 @@ def test_pooling_has_no_parameters() -> None:
 # PyTorch.
 
 
-def test_gradients_are_those_of_pytorch(rng: np.random.Generator) -> None:
+def test_gradients_match_pytorch(rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
     layers = [Conv(4, 3, tanh, pool=2), Conv(3, 3, relu), MaxPool(2), Dense(5, softmax)]
     net = Network(layers, cost=log_likelihood, input_shape=(2, 14, 18), rng=rng, dtype=np.float64)
@@ -375,7 +375,7 @@ def convolutional(dtype: Any = np.float64) -> Network:
 
 
 @pytest.mark.parametrize("more", PENALTIES, ids=str)
-def test_an_epoch_is_the_textbook_s_steps_also_with_a_smaller_last_mini_batch(
+def test_an_epoch_takes_the_textbook_steps_also_for_a_smaller_last_mini_batch(
     more: dict[str, float], rng: np.random.Generator
 ) -> None:
     data, net, book = draw(rng), convolutional(), convolutional()
@@ -393,7 +393,7 @@ def test_an_epoch_is_the_textbook_s_steps_also_with_a_smaller_last_mini_batch(
         np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
 
 
-def test_mini_batches_of_every_size_get_buffers_of_their_own(rng: np.random.Generator) -> None:
+def test_mini_batches_of_another_size_get_new_buffers(rng: np.random.Generator) -> None:
     net = convolutional()
     x, y = rng.normal(size=(128, 7)), rng.integers(0, 3, 7)
     for m in (7, 2, 7, 1):
@@ -404,7 +404,7 @@ def test_mini_batches_of_every_size_get_buffers_of_their_own(rng: np.random.Gene
 
 
 def test_a_convolutional_network_learns() -> None:
-    """Bars that stand or lie, anywhere: their pixels alone do not tell."""
+    """Vertical and horizontal bars anywhere, which no single pixel distinguishes."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 200)
     images = rng.normal(0, 0.1, (200, 10, 10))
@@ -418,10 +418,12 @@ def test_a_convolutional_network_learns() -> None:
     assert (net.predict(data.images[150:]) == labels[150:]).mean() > 0.9
 
 
-# Answers are pure.
+# Inference has no side effects.
 
 
-def test_an_answer_leaves_what_the_way_back_needs(rng: np.random.Generator) -> None:
+def test_feedforward_does_not_change_the_buffers_of_the_backward_pass(
+    rng: np.random.Generator,
+) -> None:
     for layer in (Conv(3, 3, pool=2), Conv(3, 3), MaxPool(2)):
         shape = layer.build((2, 8, 8), rng, np.float64)
         a, other = rng.normal(size=(2, 128, 5))
@@ -442,7 +444,7 @@ def test_an_answer_leaves_what_the_way_back_needs(rng: np.random.Generator) -> N
 
 @pytest.mark.parametrize("pool", [1, 2])
 @pytest.mark.parametrize("m", [0, 1, 5, 6, 17])
-def test_blocks_give_what_all_pictures_give_at_once(
+def test_images_in_blocks_give_the_same_outputs_as_all_at_once(
     m: int, pool: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, delta, results = rng.normal(size=(72, m)), rng.normal(size=(48 // pool**2, m)), []
@@ -457,7 +459,7 @@ def test_blocks_give_what_all_pictures_give_at_once(
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
-def test_threads_get_their_own_answers(rng: np.random.Generator) -> None:
+def test_concurrent_threads_get_their_own_outputs(rng: np.random.Generator) -> None:
     net = convolutional()
     xs = [rng.normal(size=(128, m)) for m in (3, 60, 60, 7, 120, 1) * 4]
     expected = [net(x) for x in xs]
@@ -497,7 +499,7 @@ def test_the_same_seed_gives_the_same_network_in_both_dtypes(rng: np.random.Gene
 
 
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_copy_in_mid_training_goes_on_alike_and_alone(
+def test_a_copy_made_during_training_continues_equally_and_independently(
     twin_of: Callable[[Network], Network], rng: np.random.Generator
 ) -> None:
     net, data = convolutional(), draw(rng)
@@ -512,10 +514,10 @@ def test_a_copy_in_mid_training_goes_on_alike_and_alone(
         np.testing.assert_array_equal(p, q)
 
 
-# What is shown and what is refused.
+# Representations and errors.
 
 
-def test_layers_show_what_they_are() -> None:
+def test_repr_of_convolution_and_pooling() -> None:
     assert repr(Conv(20)) == "Conv(20, 5x5, sigmoid)"
     assert repr(Conv(3, 2, relu, pool=2)) == "Conv(3, 2x2, relu, pool 2)"
     assert repr(MaxPool()) == "MaxPool(2)"
@@ -540,13 +542,13 @@ def test_numbers_must_be_whole_and_positive(value: Any) -> None:
         MaxPool(value)
 
 
-def test_numbers_may_be_numpy_s() -> None:
+def test_numpy_integers_are_accepted() -> None:
     conv = Conv(np.int64(2), np.uint8(3), pool=np.int32(2))
     assert [type(n) for n in (conv.maps, conv.size, conv.pool)] == [int] * 3
     assert type(MaxPool(np.int64(2)).size) is int
 
 
-def test_softmax_is_for_the_last_layer() -> None:
+def test_a_convolution_with_softmax_raises_value_error() -> None:
     with pytest.raises(ValueError, match="softmax is for the last layer, which is Dense"):
         Conv(2, activation=softmax)
 
@@ -564,12 +566,14 @@ def test_softmax_is_for_the_last_layer() -> None:
         ([Dense(30), Conv(2, 5)], (1, 28, 28), r"from the layer below .* not \(30,\)"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused(layers: list[Any], shape: Any, message: str) -> None:
+def test_images_that_do_not_fit_a_layer_raise_value_error(
+    layers: list[Any], shape: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         Network([*layers, Dense(3)], input_shape=shape)
 
 
-def test_a_network_ends_with_a_dense_layer_and_knows_its_input_shape() -> None:
+def test_a_network_without_a_dense_output_or_an_input_shape_raises_value_error() -> None:
     for last in (Conv(10, 5), MaxPool(2)):
         with pytest.raises(ValueError, match="the last layer must be Dense"):
             Network([Conv(2, 5), last], input_shape=(1, 12, 12))
@@ -577,13 +581,13 @@ def test_a_network_ends_with_a_dense_layer_and_knows_its_input_shape() -> None:
         Network([Conv(2, 5), Dense(10)])
 
 
-def test_pictures_of_another_size_are_refused() -> None:
+def test_images_of_another_size_raise_value_error() -> None:
     net = Network([Conv(2, 3), Dense(3)], cost=cross_entropy, input_shape=(1, 5, 5))
     with pytest.raises(ValueError, match=r"x must be numbers of shape \(25, m\)"):
         net(np.zeros((24, 2)))
 
 
-def test_the_error_is_spread_anew_for_every_delta(rng: np.random.Generator) -> None:
+def test_gradients_do_not_depend_on_the_previous_delta(rng: np.random.Generator) -> None:
     net = Network([Conv(2, 3, pool=2), Dense(3)], input_shape=(1, 6, 6), rng=0, dtype=np.float64)
     conv = net.layers[0]
     x, (first, second) = rng.random((36, 4)), rng.random((2, 8, 4))
@@ -596,12 +600,12 @@ def test_the_error_is_spread_anew_for_every_delta(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("arguments", [{"activation": "relu"}, {"init": "he"}])
-def test_names_are_no_activations_and_no_initializers(arguments: dict[str, str]) -> None:
+def test_names_of_activations_and_initializers_raise_type_error(arguments: dict[str, str]) -> None:
     with pytest.raises(TypeError, match=r"must be .*, not '"):
         Conv(2, 3, **arguments)
 
 
-def test_copies_carry_no_working_arrays(rng: np.random.Generator) -> None:
+def test_copies_have_no_buffers(rng: np.random.Generator) -> None:
     net = Network([Conv(4, 5, pool=2), Dense(10)], input_shape=(1, 28, 28), rng=0)
     x, y = rng.random((784, 300)), rng.integers(0, 10, 300)
     before = len(pickle.dumps(net))

@@ -1,4 +1,4 @@
-"""Cost functions: definitions, BP1 against central differences, saturation, refused pairings."""
+"""Cost functions: definitions, BP1 and central differences, saturation, invalid pairs."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ DEFINITIONS = {
 
 
 def draw(rng: np.random.Generator, one_hot: bool) -> tuple[Array, Array]:
-    """Draw z away from the kink of relu, and targets y that are labels or any fractions."""
+    """Draw z away from the kink of relu, and targets y that are one-hot or fractions."""
     z = rng.uniform(0.1, 2, (4, 6)) * rng.choice([-1, 1], (4, 6))
     return z, np.eye(4)[:, rng.integers(0, 4, 6)] if one_hot else rng.random((4, 6))
 
 
-def test_there_are_ten_pairings_with_a_gradient() -> None:
+def test_ten_pairs_of_cost_and_output_activation_have_a_gradient() -> None:
     assert len(PAIRS) == 10
     assert len(REFUSED) == 8
 
 
 @pairs
 @pytest.mark.parametrize("one_hot", [True, False], ids=["labels", "fractions"])
-def test_values_are_those_of_the_definitions(
+def test_values_match_the_definitions(
     cost: Cost, f: Activation, one_hot: bool, rng: np.random.Generator
 ) -> None:
     z, y = draw(rng, one_hot)
@@ -50,7 +50,7 @@ def test_values_are_those_of_the_definitions(
 
 @pairs
 @pytest.mark.parametrize("one_hot", [True, False], ids=["labels", "fractions"])
-def test_bp1_is_the_central_difference(
+def test_bp1_agrees_with_central_differences(
     cost: Cost, f: Activation, one_hot: bool, rng: np.random.Generator
 ) -> None:
     z, y = draw(rng, one_hot)
@@ -86,7 +86,7 @@ def test_saturated_outputs_give_finite_costs_and_deltas(
     ],
     ids=str,
 )
-def test_a_confident_mistake_costs_what_it_should_and_not_a_clipped_logarithm(
+def test_the_cost_of_a_confident_mistake_is_not_clipped(
     cost: Cost, f: Activation, expected: float
 ) -> None:
     z, y = np.array([[1e3], [-1e3]]), np.array([[0.0], [1.0]])
@@ -97,14 +97,18 @@ def test_a_confident_mistake_costs_what_it_should_and_not_a_clipped_logarithm(
 @pytest.mark.parametrize("cost", [cross_entropy, log_likelihood], ids=repr)
 def test_a_saturated_mistake_still_has_a_gradient(cost: Cost, f: Activation) -> None:
     z, y = np.array([[40.0], [-40.0]]), np.array([[0.0], [1.0]])
-    assert cost.delta(z, f(z), y, f)[1, 0] <= -1 + 1e-12  # the missed label is still pulled up
-    assert np.abs(quadratic.delta(z, f(z), y, f)).max() < 1e-12  # the book's slow start
+    assert (
+        cost.delta(z, f(z), y, f)[1, 0] <= -1 + 1e-12
+    )  # the output for the right label still increases
+    assert (
+        np.abs(quadratic.delta(z, f(z), y, f)).max() < 1e-12
+    )  # the learning slowdown of chapter 3
 
 
 @pytest.mark.parametrize(
     ("cost", "f"), [(cross_entropy, sigmoid), (log_likelihood, softmax)], ids=str
 )
-def test_the_book_s_two_pairs_have_a_minus_y_as_error(
+def test_the_two_pairs_of_the_book_have_delta_a_minus_y(
     cost: Cost, f: Activation, rng: np.random.Generator
 ) -> None:
     z, y = draw(rng, one_hot=True)
@@ -113,7 +117,7 @@ def test_the_book_s_two_pairs_have_a_minus_y_as_error(
 
 @pairs
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_that_comes_is_the_dtype_that_goes(
+def test_the_dtype_of_the_input_is_kept(
     cost: Cost, f: Activation, dtype: type, rng: np.random.Generator
 ) -> None:
     z, y = (array.astype(dtype) for array in draw(rng, one_hot=True))
@@ -122,9 +126,7 @@ def test_the_dtype_that_comes_is_the_dtype_that_goes(
 
 
 @pairs
-def test_nothing_that_comes_in_is_changed(
-    cost: Cost, f: Activation, rng: np.random.Generator
-) -> None:
+def test_arguments_are_not_modified(cost: Cost, f: Activation, rng: np.random.Generator) -> None:
     z, y = draw(rng, one_hot=False)
     a = f(z)
     kept = [z.copy(), a.copy(), y.copy()]
@@ -135,7 +137,7 @@ def test_nothing_that_comes_in_is_changed(
 
 
 class Distance(Cost):
-    """A reader's own: the sum of the absolute errors."""
+    """A custom cost: the sum of the absolute errors."""
 
     def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         return np.abs(a - y).sum(axis=0)
@@ -144,7 +146,7 @@ class Distance(Cost):
         return activation.delta(np.sign(a - y), a)
 
 
-def test_a_reader_s_own_cost_goes_with_every_output_and_into_a_copy(
+def test_a_custom_cost_works_with_every_output_and_can_be_copied(
     rng: np.random.Generator,
 ) -> None:
     x, y = rng.normal(size=(3, 4)), rng.normal(size=(2, 4))
@@ -157,7 +159,9 @@ def test_a_reader_s_own_cost_goes_with_every_output_and_into_a_copy(
 
 
 @pytest.mark.parametrize(("cost", "f"), REFUSED, ids=str)
-def test_a_pairing_without_a_gradient_is_refused_by_name(cost: Cost, f: Activation) -> None:
+def test_a_pair_without_a_gradient_raises_an_error_that_names_both(
+    cost: Cost, f: Activation
+) -> None:
     names = f"{cost.name} cost.*sigmoid or softmax outputs, not {f.name};"
     with pytest.raises(ValueError, match=names):
         cost.check(f)
@@ -173,7 +177,7 @@ def test_copies_and_pickles_are_the_same_object(cost: Cost) -> None:
     assert COSTS[repr(cost)] is cost
 
 
-def test_the_cross_entropy_of_many_softmax_outputs_takes_memory_for_one_matrix() -> None:
+def test_the_cross_entropy_of_many_softmax_outputs_needs_linear_memory() -> None:
     z = np.random.default_rng(0).normal(size=(1000, 1000))
     y = np.eye(1000)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Layers: Dense, dropout and the numbers of a step."""
+"""Layers: Dense, Dropout, initializers and the factors of a step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_sizes_are_short_for_layers() -> None:
 @pytest.mark.parametrize("f", [sigmoid, tanh, relu, softmax], ids=repr)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
-def test_the_remembered_answer_and_the_way_back_are_their_formulas_in_any_layout(
+def test_forward_and_backward_match_their_formulas_in_any_memory_layout(
     f: Activation, dtype: type, layout: str, rng: np.random.Generator
 ) -> None:
     layer, a, delta = Dense(4, f), rng.normal(size=(3, 6)), rng.normal(size=(4, 6))
@@ -54,7 +54,7 @@ def test_the_remembered_answer_and_the_way_back_are_their_formulas_in_any_layout
     np.testing.assert_allclose(nabla_w, delta @ a.T, **tolerance)
 
 
-def test_a_mini_batch_of_another_size_gets_buffers_of_its_own(rng: np.random.Generator) -> None:
+def test_a_mini_batch_of_another_size_gets_new_buffers(rng: np.random.Generator) -> None:
     layer = Dense(4)
     layer.build((3,), rng, np.float64)
     for m in (6, 2, 6, 1):
@@ -64,13 +64,13 @@ def test_a_mini_batch_of_another_size_gets_buffers_of_its_own(rng: np.random.Gen
         np.testing.assert_allclose(nabla_x, np.tile(layer.w.sum(axis=0)[:, None], m))
 
 
-def test_a_picture_is_flattened_for_a_dense_layer() -> None:
+def test_an_image_is_flattened_for_a_dense_layer() -> None:
     net = Network([Dense(4)], input_shape=(2, 3, 5), rng=1)
     assert net.n_in == 30
     assert net.weights[0].shape == (4, 30)
 
 
-def test_a_step_holds_what_the_update_multiplies_with() -> None:
+def test_a_step_has_the_factors_of_the_update() -> None:
     step = Step(10, 50_000, 0.5, lmbda=5.0, lmbda_l1=2.0, mu=0.9)
     assert step.alpha == -0.05
     assert step.decay == pytest.approx(0.5 * 5 / 50_000)
@@ -79,7 +79,7 @@ def test_a_step_holds_what_the_update_multiplies_with() -> None:
 
 
 @pytest.mark.parametrize("init", INITIALIZERS.values(), ids=repr)
-def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
+def test_initial_weights_and_biases_have_the_standard_deviation_of_their_formula(
     init: Initializer, rng: np.random.Generator
 ) -> None:
     n_in, n_out = 300, 200
@@ -103,7 +103,7 @@ def test_initial_weights_and_biases_have_the_deviation_of_their_formula(
 # Dropout.
 
 
-def test_dropout_silences_the_given_part_and_leaves_the_rest_as_it_is(
+def test_dropout_zeroes_a_fraction_p_and_leaves_the_others_unscaled(
     rng: np.random.Generator,
 ) -> None:
     layer, a = Dropout(0.3), rng.uniform(1, 2, (100, 200))
@@ -111,12 +111,12 @@ def test_dropout_silences_the_given_part_and_leaves_the_rest_as_it_is(
     kept = out != 0
     np.testing.assert_array_equal(out[kept], a[kept])  # not scaled up, as in the book
     assert kept.mean() == pytest.approx(0.7, abs=0.02)
-    assert np.unique(kept, axis=1).shape == kept.shape  # a draw of its own for each example
+    assert np.unique(kept, axis=1).shape == kept.shape  # each example has its own mask
     np.testing.assert_array_equal(layer.backward(np.ones_like(a)), kept)
-    assert (layer.forward(a, rng) != out).any()  # and for each mini-batch
+    assert (layer.forward(a, rng) != out).any()  # and each mini-batch
 
 
-def test_dropout_answers_with_the_mean_over_its_draws(rng: np.random.Generator) -> None:
+def test_dropout_at_inference_is_the_mean_over_masks(rng: np.random.Generator) -> None:
     layer, a = Dropout(0.3), rng.normal(size=(20, 3))
     mean = np.mean([layer.forward(a, rng) for _ in range(4000)], axis=0)
     np.testing.assert_allclose(layer.feedforward(a), mean, atol=0.08)
@@ -144,14 +144,16 @@ def test_dropout_of_0_changes_nothing(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[5, 8, 3], [5, 8, 6, 3]], ids=len)
-def test_the_gradient_through_dropout_is_right_for_its_masks(
+def test_the_gradient_through_dropout_agrees_with_central_differences(
     sizes: list[int], rng: np.random.Generator
 ) -> None:
     net = Network(sizes, cost=quadratic, dropout=0.4, rng=rng, dtype=np.float64)
     assert gradient_check(net, rng.normal(size=(5, 7)), rng.integers(0, 3, 7)) < 1e-6
 
 
-def test_a_silenced_neuron_learns_nothing_from_that_mini_batch(rng: np.random.Generator) -> None:
+def test_weights_of_a_dropped_neuron_do_not_change_in_that_mini_batch(
+    rng: np.random.Generator,
+) -> None:
     net = Network([5, 30, 3], dropout=0.5, rng=rng, dtype=np.float64)
     before, dropout = net.weights[0].copy(), net.layers[1]
     net.update_mini_batch(rng.normal(size=(5, 1)), [1], 0.5, rng=rng)
@@ -160,7 +162,7 @@ def test_a_silenced_neuron_learns_nothing_from_that_mini_batch(rng: np.random.Ge
     assert 0 < moved.sum() < 30
 
 
-def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
+def test_dropout_has_a_repr_and_no_parameters() -> None:
     layer = Dropout(0.5)
     assert repr(layer) == "Dropout(0.5)"
     assert layer.w is layer.b is None
@@ -169,14 +171,14 @@ def test_dropout_shows_its_probability_and_has_no_parameters() -> None:
 
 
 class Orthogonal(Initializer):
-    """A reader's own, whose weights lie in another order and in another precision."""
+    """A custom initializer whose weights have another memory order and precision."""
 
     def draw(self, shape: Any, rng: Any, dtype: Any, fan: Any = None) -> Any:
         n_out, n_in = shape
         return np.linalg.qr(rng.normal(size=(n_in, n_out)))[0].T, np.zeros((n_out, 1))
 
 
-def test_a_reader_s_own_start_is_taken_in_the_layout_and_dtype_of_the_network() -> None:
+def test_values_of_a_custom_initializer_get_the_layout_and_dtype_of_the_network() -> None:
     start = Orthogonal("orthogonal", abs, 0.0)
     net = Network([5, 3], init=start, rng=1)
     assert net(np.ones((5, 2))).dtype == np.float32
@@ -184,7 +186,7 @@ def test_a_reader_s_own_start_is_taken_in_the_layout_and_dtype_of_the_network() 
     assert pickle.loads(pickle.dumps(net)).layers[0].init == start
 
 
-def test_a_start_of_another_shape_is_refused() -> None:
+def test_an_initializer_that_returns_another_shape_raises_value_error() -> None:
     class Flat(Orthogonal):
         def draw(self, shape: Any, *more: Any) -> Any:
             return np.zeros(shape), np.zeros(shape[0])
@@ -193,13 +195,13 @@ def test_a_start_of_another_shape_is_refused() -> None:
         Network([3, 3], init=Flat("flat", abs, 0.0))
 
 
-def test_the_layers_of_a_network_cannot_be_exchanged() -> None:
+def test_the_layers_of_a_network_cannot_be_replaced() -> None:
     net = Network([5, 4, 3], dropout=0.5, rng=1)
     with pytest.raises(TypeError):
         del net.layers[1]  # type: ignore[attr-defined]
 
 
-def test_a_layer_without_a_network_says_that_it_has_no_weights() -> None:
+def test_a_layer_without_a_network_has_no_weights_and_says_why() -> None:
     layer = Dense(3)
     for ask in (lambda: layer.w, lambda: layer.b, lambda: setattr(layer, "w", np.zeros((3, 2)))):
         with pytest.raises(AttributeError, match=r"[wb] is drawn when a Network is created"):

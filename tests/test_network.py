@@ -1,4 +1,4 @@
-"""The network: gradients, the fused step against the textbook's, training, purity, threads."""
+"""The network: gradients, the fused step compared with the textbook, training, threads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def same(one: Network, other: Network) -> bool:
 def textbook_epoch(
     net: Network, data: Dataset, size: int, eta: float, v: list[Array], **more: float
 ) -> None:
-    """Update by the formulas of chapter 3, from `backprop`; v holds the velocities."""
+    """Update by the formulas of chapter 3, from `backprop`; v is the list of velocities."""
     lmbda, l1, mu = (more.get(name, 0.0) for name in ("lmbda", "lmbda_l1", "mu"))
     n = len(data)
     for i in range(0, n, size):
@@ -80,7 +80,7 @@ def test_backpropagation_agrees_with_central_differences(
 
 
 @pytest.mark.parametrize("sizes", DEPTHS, ids=len)
-def test_the_matrix_form_is_the_mean_over_single_examples(
+def test_the_gradient_of_a_mini_batch_is_the_mean_over_its_examples(
     sizes: list[int], rng: np.random.Generator
 ) -> None:
     net, data = Network(sizes, rng=rng, dtype=np.float64), draw(rng)
@@ -99,7 +99,7 @@ def test_labels_and_one_hot_columns_give_the_same_gradient(rng: np.random.Genera
 
 @pytest.mark.parametrize("more", PENALTIES, ids=str)
 @pytest.mark.parametrize("sizes", DEPTHS[1:3], ids=len)
-def test_sgd_is_the_textbook_update_also_for_a_smaller_last_mini_batch(
+def test_sgd_takes_the_textbook_step_also_for_a_smaller_last_mini_batch(
     more: dict[str, float], sizes: list[int], rng: np.random.Generator
 ) -> None:
     net, data = Network(sizes, cost=quadratic, rng=rng, dtype=np.float64), draw(rng)
@@ -122,7 +122,7 @@ def test_sgd_and_update_mini_batch_take_the_same_steps(rng: np.random.Generator)
 
 
 class TooEarly(Network):
-    """Yields each layer, to be updated, before its delta is propagated through its weights."""
+    """Yields each layer for its update before the backward pass through its weights: too early."""
 
     def deltas(
         self, x: Array, y: Array, rng: np.random.Generator | None, weights: Array | None = None
@@ -137,7 +137,7 @@ class TooEarly(Network):
         yield self.layers[0], delta
 
 
-def test_a_layer_updated_before_its_delta_is_propagated_gives_another_step(
+def test_updating_a_layer_before_the_backward_pass_through_it_gives_another_step(
     rng: np.random.Generator,
 ) -> None:
     data = draw(rng)
@@ -145,7 +145,7 @@ def test_a_layer_updated_before_its_delta_is_propagated_gives_another_step(
     kinds = (Network, TooEarly, Network)
     net, early, book = (kind([5, 4, 3], rng=1, dtype=np.float64) for kind in kinds)
     for right, wrong in zip(gradient(net, x, y), gradient(early, x, y), strict=True):
-        np.testing.assert_array_equal(right, wrong)  # the order matters to updates only
+        np.testing.assert_array_equal(right, wrong)  # the order matters only for updates
     net.update_mini_batch(x, y, 3.0)
     early.update_mini_batch(x, y, 3.0)
     textbook_epoch(book, data, 7, 3.0, [np.zeros_like(p) for p in book.parameters])
@@ -168,7 +168,7 @@ def test_biases_are_never_decayed(
 
 
 @pytest.mark.parametrize("m", [1, 2, 7])
-def test_lmbda_is_divided_by_the_size_of_the_training_set_whatever_the_mini_batch(
+def test_lmbda_is_divided_by_the_size_of_the_training_set_not_of_the_mini_batch(
     m: int, rng: np.random.Generator
 ) -> None:
     net, data = Network([5, 3], rng=rng, dtype=np.float64), draw(rng)
@@ -197,7 +197,7 @@ def test_parameters_are_live_views(rng: np.random.Generator) -> None:
     assert net.n_parameters == sum(p.size for p in net.parameters) == 5 * 4 + 4 + 4 * 3 + 3
 
 
-def test_the_answer_is_equation_25_layer_by_layer(rng: np.random.Generator) -> None:
+def test_feedforward_is_equation_25_layer_by_layer(rng: np.random.Generator) -> None:
     net = Network([5, 4, 3], activation=tanh, cost=log_likelihood, rng=rng, dtype=np.float64)
     x, (w1, w2), (b1, b2) = rng.normal(size=(5, 6)), net.weights, net.biases
     z = w2 @ np.tanh(w1 @ x + b1) + b2
@@ -215,15 +215,15 @@ def test_probabilities_of_sigmoid_outputs_are_divided_by_their_sum(
     np.testing.assert_allclose(net.predict_proba(x).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_probabilities_are_finite_where_all_outputs_round_to_0() -> None:
+def test_probabilities_are_finite_when_all_outputs_round_to_0() -> None:
     net = Network([5, 2], rng=1)
     net.weights[0][...] = 0
-    net.biases[0][...] = [[-1000], [-1001]]  # e^-1000 is 0 in both dtypes
+    net.biases[0][...] = [[-1000], [-1001]]  # e^-1000 rounds to 0 in both dtypes
     expected = [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))]]
     np.testing.assert_allclose(net.predict_proba(np.ones((1, 5))), expected, rtol=1e-4)
 
 
-def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator) -> None:
+def test_evaluation_during_training_does_not_change_training(rng: np.random.Generator) -> None:
     data = draw(rng, 600)
     nets = [Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2)]
     run(nets[0], data, 4, 7, 0.5, mu=0.5, rng=2)
@@ -239,7 +239,7 @@ def test_evaluation_in_between_does_not_change_training(rng: np.random.Generator
     assert same(*nets)
 
 
-def test_an_answer_remembers_nothing_and_is_nobody_s_buffer(rng: np.random.Generator) -> None:
+def test_feedforward_changes_no_state_and_returns_a_new_array(rng: np.random.Generator) -> None:
     net, x = Network([5, 4, 3], rng=rng), rng.normal(size=(5, 6))
     net.backprop(x, [0] * 6)
     remembered = [array.copy() for l in net.layers for array in (l.x, l.z, l.a)]
@@ -253,7 +253,7 @@ def test_an_answer_remembers_nothing_and_is_nobody_s_buffer(rng: np.random.Gener
         np.testing.assert_array_equal(array, before)
 
 
-def test_the_same_seed_gives_the_same_network_and_another_seed_another(
+def test_equal_seeds_give_equal_networks_and_different_seeds_different_ones(
     rng: np.random.Generator,
 ) -> None:
     data = draw(rng, 30)
@@ -267,7 +267,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(
     assert not same(one, four)
 
 
-def test_both_dtypes_start_from_the_same_draws() -> None:
+def test_both_dtypes_draw_the_same_initial_parameters() -> None:
     single, double = (Network([5, 4, 3], rng=1, dtype=t) for t in (np.float32, np.float64))
     assert same(double.astype(np.float32), single)
 
@@ -277,7 +277,7 @@ def test_both_dtypes_start_from_the_same_draws() -> None:
     [{}, {"cost": quadratic, "output": sigmoid}, {"cost": log_likelihood, "activation": tanh}],
     ids=str,
 )
-def test_twenty_images_are_memorised(more: dict[str, Any], rng: np.random.Generator) -> None:
+def test_a_network_memorizes_twenty_images(more: dict[str, Any], rng: np.random.Generator) -> None:
     data = draw(rng, 20, 30, 10)
     net = run(Network([30, 20, 10], rng=1, **more), data, 200, 5, 1.0, rng=2)
     assert net.predict(data.images).tolist() == data.labels.tolist()
@@ -285,11 +285,11 @@ def test_twenty_images_are_memorised(more: dict[str, Any], rng: np.random.Genera
 
 @pytest.mark.parametrize("more", PENALTIES, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_stays_everywhere(
+def test_every_array_keeps_the_dtype_of_the_network(
     more: dict[str, float], dtype: type, rng: np.random.Generator
 ) -> None:
     net, data = Network([5, 4, 3], dropout=0.2, rng=rng, dtype=dtype), draw(rng)
-    eta = np.float64(0.5)  # not only Python floats come as hyper-parameters
+    eta = np.float64(0.5)  # hyper-parameters may be NumPy scalars
     run(net, data, 2, 3, lambda epoch: eta, **{k: np.float64(v) for k, v in more.items()})
     layers = [l for l in net.layers if isinstance(l, Dense)]
     velocities = [v for l in layers for v in (l.v_w, l.v_b) if v is not None]
@@ -301,7 +301,7 @@ def test_the_dtype_stays_everywhere(
     assert {array.dtype for array in everything} == {np.dtype(dtype)}
 
 
-def test_sgd_yields_every_epoch_and_asks_eta_for_each(rng: np.random.Generator) -> None:
+def test_sgd_yields_every_epoch_and_calls_eta_for_each(rng: np.random.Generator) -> None:
     data, asked = draw(rng), []
     net, twin = (Network([5, 3], rng=1) for _ in range(2))
 
@@ -315,14 +315,14 @@ def test_sgd_yields_every_epoch_and_asks_eta_for_each(rng: np.random.Generator) 
     assert same(net, twin)
 
 
-def test_nothing_is_trained_before_the_first_epoch_is_asked_for(rng: np.random.Generator) -> None:
+def test_sgd_trains_nothing_before_the_first_next(rng: np.random.Generator) -> None:
     net = Network([5, 3], rng=1)
     net.sgd(draw(rng), 3, 2, 0.5)
     assert same(net, Network([5, 3], rng=1))
 
 
 @pytest.mark.parametrize("wrong", [{"eta": 0.0}, {"mu": 1.0}, {"epochs": -1}, {"lmbda": -1.0}])
-def test_sgd_refuses_at_once_and_not_when_the_first_epoch_is_asked_for(
+def test_sgd_raises_for_wrong_arguments_when_it_is_called(
     wrong: dict[str, Any], rng: np.random.Generator
 ) -> None:
     arguments: dict[str, Any] = {"epochs": 3, "mini_batch_size": 2, "eta": 0.5} | wrong
@@ -330,10 +330,10 @@ def test_sgd_refuses_at_once_and_not_when_the_first_epoch_is_asked_for(
         Network([5, 3], rng=1).sgd(draw(rng), **arguments)
 
 
-def test_a_decay_that_is_lost_in_rounding_is_not_lost_in_silence(
+def test_a_decay_that_is_lost_in_rounding_gives_a_warning(
     rng: np.random.Generator, recwarn: pytest.WarningsRecorder
 ) -> None:
-    data, lmbda = draw(rng), 7 * 0.05e-6  # a decay of 2.5e-8 a step of one epoch
+    data, lmbda = draw(rng), 7 * 0.05e-6  # a decay of 2.5e-8 per step
     arguments: dict[str, Any] = {"epochs": 1, "size": 7, "eta": 0.5, "order": in_order}
     for dtype, more in ((np.float64, {}), (np.float32, {"mu": 0.5})):
         run(Network([5, 3], rng=1, dtype=dtype), data, **arguments, lmbda=lmbda, **more)
@@ -358,13 +358,15 @@ def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
         return len(asked) == 4
 
     assert list(net.sgd(data, 5, 10, 0.5, order=in_order, stop=stop)) == [0]
-    assert asked == [500, 1000, 500, 1000]  # not at the end of an epoch, which is yielded
+    assert asked == [500, 1000, 500, 1000]  # not at the end of an epoch, where sgd yields
     run(twin, data, 1, 10, 0.5, order=in_order)
     run(twin, data[:1000], 1, 10, 0.5, order=in_order)
     assert same(net, twin)
 
 
-def test_an_epoch_can_be_resumed_where_it_was_stopped(rng: np.random.Generator) -> None:
+def test_an_epoch_can_be_resumed_after_the_chunk_at_which_it_stopped(
+    rng: np.random.Generator,
+) -> None:
     data, more = draw(rng, 1200), {"lmbda": 1.0, "mu": 0.5}
     whole, parts = (Network([5, 6, 3], dropout=0.5, rng=1) for _ in range(2))
     run(whole, data, 2, 10, 0.5, rng=2, **more)
@@ -376,7 +378,7 @@ def test_an_epoch_can_be_resumed_where_it_was_stopped(rng: np.random.Generator) 
     assert same(whole, parts)
 
 
-def test_images_come_in_the_given_order_and_transformed(rng: np.random.Generator) -> None:
+def test_images_are_used_in_the_given_order_and_transformed(rng: np.random.Generator) -> None:
     data, seen = draw(rng), []
     order = np.array([6, 2, 0, 1, 5, 3, 4])
 
@@ -406,14 +408,14 @@ def test_the_default_order_is_a_fresh_permutation_each_epoch() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_divergence_is_an_error_that_names_eta(dtype: type, rng: np.random.Generator) -> None:
+def test_divergence_raises_an_error_that_names_eta(dtype: type, rng: np.random.Generator) -> None:
     net = Network([5, 4, 3], cost=quadratic, activation=identity, init=lecun, rng=rng, dtype=dtype)
     with pytest.raises(DivergedError, match=r"epoch \d+.*smaller eta than 1e\+06"):
         run(net, draw(rng, 50), 100, 5, 1e6)
 
 
 @pytest.mark.filterwarnings("ignore:float pixels")
-def test_an_epoch_that_ends_on_infinite_parameters_is_divergence_too(
+def test_infinite_parameters_at_the_end_of_an_epoch_raise_diverged_error(
     rng: np.random.Generator,
 ) -> None:
     net = Network([5, 3], cost=quadratic, activation=identity, rng=rng)
@@ -421,7 +423,7 @@ def test_an_epoch_that_ends_on_infinite_parameters_is_divergence_too(
         run(net, Dataset(100 + draw(rng).images, draw(rng).labels), 1, 7, 1e38)  # a single step
 
 
-def test_threads_that_ask_at_once_get_the_answers_of_one(rng: np.random.Generator) -> None:
+def test_concurrent_threads_get_the_same_outputs_as_a_single_one(rng: np.random.Generator) -> None:
     net = Network([50, 40, 10], dropout=0.5, rng=rng)
     parts = [rng.normal(size=(n, 50)) for n in (1, 30, 700, 1500, 2500, 3, 1000, 999)] * 5
     expected = [net.predict(images) for images in parts]
@@ -430,7 +432,7 @@ def test_threads_that_ask_at_once_get_the_answers_of_one(rng: np.random.Generato
             np.testing.assert_array_equal(answer, one)
 
 
-def test_a_copy_in_another_dtype_shares_nothing(rng: np.random.Generator) -> None:
+def test_a_copy_in_another_dtype_shares_no_memory(rng: np.random.Generator) -> None:
     net = Network([5, 4, 3], activation=tanh, cost=log_likelihood, init=default, rng=rng)
     twin = net.astype(np.float32)
     assert same(net, twin)
@@ -439,7 +441,7 @@ def test_a_copy_in_another_dtype_shares_nothing(rng: np.random.Generator) -> Non
     assert net.weights[0].all()
 
 
-def test_a_network_shows_what_it_is() -> None:
+def test_repr_of_a_network() -> None:
     net = Network([784, 30, 10], dropout=0.5)
     assert repr(net) == (
         "Network(784 - Dense(30, sigmoid) - Dropout(0.5) - Dense(10, sigmoid), cross-entropy, "

@@ -1,4 +1,4 @@
-"""Gradients against PyTorch's automatic differentiation, in float64."""
+"""Gradients compared with PyTorch's automatic differentiation, in float64."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def autograd(net: Network, hidden: str, x: Array, y: Array) -> tuple[float, Arra
 @pytest.mark.parametrize("sizes", [[5, 3], [5, 7, 3], [5, 7, 6, 3], [5, 7, 6, 4, 3]], ids=len)
 @pytest.mark.parametrize("hidden", ACTIVATIONS.values(), ids=repr)
 @pytest.mark.parametrize(("cost", "output"), PAIRS, ids=str)
-def test_gradients_are_those_of_pytorch(
+def test_gradients_match_pytorch(
     cost: Cost,
     output: Activation,
     hidden: Activation,
@@ -67,7 +67,7 @@ def test_gradients_are_those_of_pytorch(
         sizes, cost=cost, activation=hidden, output=output, init=large, rng=rng, dtype=np.float64
     )
     for p in net.parameters:
-        p *= 0.5  # large enough to be far from linear, small enough not to saturate
+        p *= 0.5  # far from linear, but not saturated
     x, labels = rng.normal(size=(5, 8)), rng.integers(0, 3, 8)
     y = np.eye(3)[labels].T
     value, a, expected = autograd(net, hidden.name, x, y)
@@ -79,7 +79,7 @@ def test_gradients_are_those_of_pytorch(
         assert np.linalg.norm(g - e) <= 1e-6 * np.linalg.norm(e)
 
 
-def test_ten_steps_of_descent_with_momentum_and_decay_are_those_of_pytorch(
+def test_ten_steps_with_momentum_and_decay_match_pytorch(
     rng: np.random.Generator,
 ) -> None:
     net = Network([5, 7, 3], rng=rng, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Training: early stopping, schedule, History, monitoring, resumption, interruption, divergence."""
+"""Training: early stopping, schedule, History, monitoring, resuming, interrupting, divergence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Epochs:
 
 
 def script(monkeypatch: pytest.MonkeyPatch, correct: Iterable[int]) -> None:
-    """Let the validation accuracy be as written, whatever the network answers."""
+    """Replace the validation accuracy by these percentages, whatever the network predicts."""
     counts = iter(correct)
     scripted = lambda net, data, *penalties: Score(0.5, next(counts), 100)  # noqa: E731
     monkeypatch.setattr(import_module("nndl.training.train"), "measure", scripted)
@@ -72,12 +72,12 @@ def script(monkeypatch: pytest.MonkeyPatch, correct: Iterable[int]) -> None:
     ("patience", "correct", "ran", "best"),
     [
         (1, [50, 40], 2, 0),
-        (1, [50, 60, 60], 3, 1),  # as good is not better
+        (1, [50, 60, 60], 3, 1),  # equal is not better
         (2, [50, 40, 60, 55, 60], 5, 2),
         (3, [10, 20, 15, 15, 30, 25, 25, 25], 8, 4),
     ],
 )
-def test_training_ends_when_patience_does_and_on_the_best_weights(
+def test_training_ends_after_patience_with_the_best_weights(
     patience: int,
     correct: list[int],
     ran: int,
@@ -96,7 +96,7 @@ def test_training_ends_when_patience_does_and_on_the_best_weights(
     assert values(net) != epochs.values[-1]
 
 
-def test_patience_that_does_not_end_still_leaves_the_best_weights(
+def test_unused_patience_still_returns_the_best_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script(monkeypatch, [10, 30, 20, 20])
@@ -107,7 +107,7 @@ def test_patience_that_does_not_end_still_leaves_the_best_weights(
     assert values(net) == epochs.values[1]
 
 
-def test_without_patience_the_last_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_patience_the_last_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, [10, 30, 20, 20])
     net, epochs = fresh(), Epochs()
     history = train(net, TRAINING, FAST, validation=VALIDATION, after_epoch=epochs)
@@ -115,7 +115,7 @@ def test_without_patience_the_last_weights_stay(monkeypatch: pytest.MonkeyPatch)
     assert history.best_epoch == 1
 
 
-def test_eta_halves_without_improvement_and_training_ends_below_a_128th(
+def test_eta_halves_without_improvement_and_training_ends_below_1_128(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script(monkeypatch, [50] * 30)
@@ -126,14 +126,14 @@ def test_eta_halves_without_improvement_and_training_ends_below_a_128th(
     assert history.ended == "eta has reached 1/128 of its initial value"
 
 
-def test_an_improvement_starts_the_count_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_improvement_resets_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, [50, 40, 60, 55, 55, 70, 65, 65])
     settings = dataclasses.replace(FAST, epochs=8, eta=1.0, halve_after=2)
     history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
     assert history["eta"] == [1, 1, 1, 1, 1, 0.5, 0.5, 0.5]
 
 
-def test_the_halved_eta_is_what_the_network_trains_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_trains_with_the_halved_eta(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, [50, 40, 40, 40])
     epochs, book = Epochs(), fresh()
     settings = dataclasses.replace(FAST, eta=1.0, halve_after=1)
@@ -144,7 +144,7 @@ def test_the_halved_eta_is_what_the_network_trains_with(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("regularized", [False, True])
-def test_history_holds_the_scores_of_each_set_without_regularization_unless_asked(
+def test_history_records_unregularized_costs_unless_asked(
     regularized: bool,
 ) -> None:
     net, found = fresh(), []
@@ -173,7 +173,7 @@ def test_history_holds_the_scores_of_each_set_without_regularization_unless_aske
     assert history.settings == dataclasses.asdict(settings)
 
 
-def test_history_survives_a_file(tmp_path: Path) -> None:
+def test_history_can_be_saved_and_loaded(tmp_path: Path) -> None:
     settings = dataclasses.replace(FAST, patience=2)
     history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)
     save_history(history, tmp_path / "history.json")
@@ -202,7 +202,7 @@ def test_monitoring_does_not_change_the_weights(capsys: pytest.CaptureFixture[st
     assert all("validation" in line and "%" in line for line in lines)
 
 
-# Going on.
+# Resuming.
 
 
 @pytest.mark.parametrize("done", [1, 3])
@@ -228,12 +228,12 @@ def test_a_resumed_run_differs_when_a_stream_is_replaced(name: str) -> None:
     noise = lambda images, rng: images + rng.normal(size=images.shape).astype("f")  # noqa: E731
     train(net, TRAINING, FAST, transform=noise, rng=2, after_epoch=epochs)
     resumed, state = epochs.nets[0], epochs.states[0]
-    setattr(state.streams, name, getattr(Streams(2), name))  # as at the start: epoch 0 again
+    setattr(state.streams, name, getattr(Streams(2), name))  # as at the start of training
     train(resumed, TRAINING, FAST, transform=noise, state=state)
     assert values(resumed) != values(net)
 
 
-def test_streams_go_on_from_a_state_that_was_written_as_json() -> None:
+def test_streams_continue_from_a_state_written_as_json() -> None:
     streams = Streams(3)
     streams.shuffle.permutation(9)
     text = json.dumps(streams.state)
@@ -244,7 +244,7 @@ def test_streams_go_on_from_a_state_that_was_written_as_json() -> None:
     assert len(set(expected)) == 3
 
 
-def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
+def test_drawing_from_one_stream_does_not_change_the_others() -> None:
     plain, drawn = Streams(3), Streams(3)
     drawn.dropout.random(1000)
     drawn.expansion.random(1000)
@@ -256,14 +256,14 @@ def test_drawing_from_one_stream_leaves_the_others_alone() -> None:
 
 @pytest.fixture(autouse=True)
 def sigint() -> Iterator[None]:
-    """Handle Ctrl-C as Python does in the foreground; a background shell has SIGINT ignored."""
+    """Handle Ctrl-C as in the foreground; shells ignore SIGINT for background processes."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("from_a_thread", [False, True])
-def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
+def test_ctrl_c_ends_training_after_a_chunk_and_is_recorded_in_the_history(
     from_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nndl.batches, "CHUNK", 500)
@@ -294,7 +294,7 @@ def test_ctrl_c_ends_training_at_a_mini_batch_and_the_history_says_so(
     assert len(history) == len(epochs.values) == 1
     assert {len(column) for column in history.epochs.values()} == {1}
 
-    # The fifth chunk was trained with.
+    # The fifth chunk was still used.
     book, asked = fresh(), iter([False] * 3 + [True])
     stop = lambda done: next(asked)  # noqa: E731
     assert list(book.sgd(data, 9, 10, 0.5, mu=0.5, rng=2, stop=stop)) == [0]
@@ -369,7 +369,7 @@ def test_training_resumes_within_an_epoch_to_the_same_bits(
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda signum, frame: None])
-def test_a_handler_that_is_not_pythons_own_is_left_alone(handler: Any) -> None:
+def test_another_sigint_handler_is_kept(handler: Any) -> None:
     def press(net: Network, state: State) -> None:
         assert signal.getsignal(signal.SIGINT) is handler
         signal.raise_signal(signal.SIGINT)
@@ -389,12 +389,12 @@ def test_a_handler_that_is_not_pythons_own_is_left_alone(handler: Any) -> None:
         Settings(epochs=200, mini_batch_size=7, halve_after=1),
     ],
 )
-def test_a_run_that_patience_or_schedule_ended_does_not_go_on(settings: Settings) -> None:
+def test_a_run_ended_by_patience_or_schedule_does_not_continue(settings: Settings) -> None:
     kept = Epochs()
     net = fresh()
     history = train(net, TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=kept)
     assert len(history) < settings.epochs
-    # As if it had been killed before its checkpoint of the last epoch was deleted.
+    # As if it was killed before the checkpoint of its last epoch was deleted.
     again = train(kept.nets[-1], TRAINING, settings, validation=VALIDATION, state=kept.states[-1])
     assert again.epochs == history.epochs
     assert (again.ended, again.best_epoch) == (history.ended, history.best_epoch)
@@ -404,7 +404,7 @@ def test_a_run_that_patience_or_schedule_ended_does_not_go_on(settings: Settings
     assert len(more) > len(history)
 
 
-def test_a_run_that_was_interrupted_can_go_on_to_its_last_epoch() -> None:
+def test_an_interrupted_run_can_be_resumed_to_its_last_epoch() -> None:
     states: list[State] = []
 
     def press(net: Network, state: State) -> None:
@@ -443,7 +443,7 @@ def linear(eta: float, epochs: int = 50, mu: float = 0.0) -> tuple[Network, Sett
     return net, Settings(epochs=epochs, mini_batch_size=7, eta=eta, mu=mu)
 
 
-def test_a_diverged_run_leaves_the_weights_of_the_last_whole_epoch() -> None:
+def test_divergence_restores_the_weights_of_the_last_complete_epoch() -> None:
     net, settings = linear(8.0)
     epochs = Epochs()
     with pytest.raises(DivergedError, match="smaller eta than 8"):
@@ -455,16 +455,20 @@ def test_a_diverged_run_leaves_the_weights_of_the_last_whole_epoch() -> None:
 
 @pytest.mark.filterwarnings("ignore:float pixels")
 @pytest.mark.parametrize("sets", [{}, {"validation": VALIDATION}], ids=["unwatched", "watched"])
-def test_a_last_step_to_infinite_weights_is_divergence(sets: dict[str, Dataset]) -> None:
+def test_infinite_weights_after_the_last_step_raise_diverged_error(
+    sets: dict[str, Dataset],
+) -> None:
     net, settings = linear(1e38, epochs=1)
-    data = Dataset(TRAINING.images[:7] * 100, TRAINING.labels[:7])  # a single step, from a finite z
+    data = Dataset(
+        TRAINING.images[:7] * 100, TRAINING.labels[:7]
+    )  # a single step, starting from a finite z
     start = values(net)
     with pytest.raises(DivergedError, match=r"smaller eta than 1e\+38"):
         train(net, data, settings, **sets)
     assert values(net) == start
 
 
-def test_a_cost_that_is_not_finite_is_divergence_and_no_warning() -> None:
+def test_an_infinite_cost_raises_diverged_error_without_a_warning() -> None:
     net, settings = linear(1e25, epochs=1)  # finite outputs, but their squares are not
     start = values(net)
     with pytest.raises(DivergedError, match=r"validation cost after epoch 0 is inf.*than 1e\+25"):
@@ -472,7 +476,7 @@ def test_a_cost_that_is_not_finite_is_divergence_and_no_warning() -> None:
     assert values(net) == start
 
 
-def test_a_diverged_network_can_be_trained_with_the_smaller_eta_that_was_asked_for() -> None:
+def test_a_diverged_network_can_be_trained_again_with_a_smaller_eta() -> None:
     net, settings = linear(8.0, mu=0.5)
     with pytest.raises(DivergedError):
         train(net, TRAINING, settings, rng=2)
@@ -480,7 +484,7 @@ def test_a_diverged_network_can_be_trained_with_the_smaller_eta_that_was_asked_f
     assert history.ended == "all epochs done"
 
 
-def test_the_same_start_and_seed_give_the_same_history_with_momentum_too() -> None:
+def test_equal_initial_weights_and_seeds_give_equal_histories_also_with_momentum() -> None:
     net = Network([5, 4, 3], rng=1)
     start, costs = [p.copy() for p in net.parameters], []
     for _ in range(2):
@@ -492,7 +496,7 @@ def test_the_same_start_and_seed_give_the_same_history_with_momentum_too() -> No
     assert costs[0] == costs[1]
 
 
-def test_a_copied_state_goes_on_from_where_it_was_taken() -> None:
+def test_training_continues_from_a_copied_state() -> None:
     settings = Settings(epochs=6, eta=3.0, mu=0.5, patience=50)
     taken = []
 
@@ -515,7 +519,7 @@ def test_a_copied_state_goes_on_from_where_it_was_taken() -> None:
         ({}, {"test": VALIDATION}, r"measured sets \['validation'\], not \['test', 'validation'\]"),
     ],
 )
-def test_a_state_does_not_go_on_with_other_settings_or_sets(
+def test_resuming_with_other_settings_or_sets_raises_value_error(
     changed: dict[str, float], sets: dict[str, Dataset], says: str
 ) -> None:
     net, states = fresh(), []

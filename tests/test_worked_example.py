@@ -56,8 +56,8 @@ def example(hidden: type[Dense] = Dense) -> Network:
     return net
 
 
-def descend(net: Network, iterations: int = 100) -> list[float]:
-    """Return the cost before each step of eta = 1; the example has no biases: keep them at 0."""
+def costs_of_training(net: Network, iterations: int = 100) -> list[float]:
+    """Take steps of eta = 1, with biases kept at 0; return the cost before each step."""
     costs = []
     for _ in range(iterations):
         costs.append(0.5 * float(np.square(net(X) - Y).sum()))
@@ -68,19 +68,19 @@ def descend(net: Network, iterations: int = 100) -> list[float]:
 
 
 def test_the_cost_falls_as_worked_out_by_hand() -> None:
-    costs = descend(example())
+    costs = costs_of_training(example())
     for iteration, cost in COSTS.items():
         assert costs[iteration] == pytest.approx(cost, rel=0, abs=1e-12)
 
 
 def test_the_weights_after_100_steps_are_those_worked_out_by_hand() -> None:
     net = example()
-    descend(net)
+    costs_of_training(net)
     np.testing.assert_allclose(net.weights[0], W0_AFTER_100, rtol=0, atol=5e-9)
     np.testing.assert_allclose(net.weights[1], W1_AFTER_100, rtol=0, atol=5e-9)
 
 
-def test_the_first_gradient_is_the_chain_rule_gate_by_gate() -> None:
+def test_the_first_gradient_is_the_chain_rule_step_by_step() -> None:
     def sigma(z: float) -> float:
         return 1 / (1 + np.exp(-z))
 
@@ -94,16 +94,16 @@ def test_the_first_gradient_is_the_chain_rule_gate_by_gate() -> None:
     np.testing.assert_allclose(nabla_b[0][:, 0], hidden, rtol=1e-14)
 
 
-def test_the_slip_lets_the_cost_fall_all_the_same() -> None:
+def test_the_cost_falls_despite_the_slip() -> None:
     net = example(Slipped)
-    costs = descend(net)
+    costs = costs_of_training(net)
     for iteration, cost in SLIPPED_COSTS.items():
         assert costs[iteration] == pytest.approx(cost, rel=0, abs=1e-12)
     assert all(after < before for before, after in pairwise(costs))
     np.testing.assert_allclose(net.weights[0], SLIPPED_W0_AFTER_100, rtol=0, atol=5e-8)
 
 
-def test_the_gradient_check_tells_the_slip_from_the_right_gradient() -> None:
+def test_the_gradient_check_finds_the_slip() -> None:
     assert gradient_check(example(), X, Y) < 1e-7
     assert gradient_check(example(Slipped), X, Y) > 0.1
 
@@ -120,7 +120,7 @@ def test_the_slip_is_in_the_hidden_layer_only() -> None:
     [(X.T, Y), (X[:, 0], Y), (X, Y[0]), (X, np.ones((2, 1))), (X, np.array(0.5))],
     ids=["a row", "a vector", "y a vector", "two outputs", "y a number"],
 )
-def test_shapes_that_would_only_broadcast_are_refused(x: Array, y: Array) -> None:
+def test_shapes_that_would_only_broadcast_raise_value_error(x: Array, y: Array) -> None:
     for act in (example().backprop, lambda x, y: example().update_mini_batch(x, y, 1.0)):
         with pytest.raises(ValueError, match=r"must (be numbers of|have the) shape .* of shape \("):
             act(x, y)

@@ -13,16 +13,8 @@ from scipy.special import expit
 
 from nndl._typing import Array
 
-__all__ = [
-    "ACTIVATIONS",
-    "Activation",
-    "identity",
-    "relu",
-    "scaled_tanh",
-    "sigmoid",
-    "softmax",
-    "tanh",
-]
+__all__ = ["ACTIVATIONS", "Activation", "identity", "relu", "scaled_tanh"]
+__all__ += ["sigmoid", "softmax", "tanh"]
 
 # On the small arrays of a mini-batch, 1 - a takes twice as long with a Python 1 as with these.
 _ONE = {char: np.ones((), char) for char in "fd"}
@@ -34,17 +26,9 @@ class Activation:
     Examples
     --------
     >>> import numpy as np
-    >>> from nndl import sigmoid, softmax
-    >>> a = sigmoid(np.array([[0.0], [2.0]]))
-    >>> a.round(3)
-    array([[0.5  ],
-           [0.881]])
-    >>> sigmoid.prime(a).round(3)
-    array([[0.25 ],
-           [0.105]])
-    >>> softmax(np.array([[0.0], [2.0]])).round(3)
-    array([[0.119],
-           [0.881]])
+    >>> from nndl import sigmoid
+    >>> sigmoid.prime(sigmoid(np.zeros((1, 1))))
+    array([[0.25]])
     """
 
     name: ClassVar[str]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.dataset import Dataset
+from nndl.validation import as_permutation, check_transformed
 
-__all__ = ["Transform", "checked", "mini_batches"]
+__all__ = ["Transform", "mini_batches"]
 
 Transform = Callable[[Array, np.random.Generator], Array]
 """A function that distorts images (k, n_in), keeping shape and dtype: see `nndl.data.augment`."""
@@ -37,17 +38,7 @@ def mini_batches(
     mini-batches. The first ``done`` images of the order are skipped.
     """
     images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
-    order = np.asarray(order)
-    if (
-        order.shape != labels.shape
-        or order.dtype.kind not in "iu"
-        or order.min() < 0
-        or not (np.bincount(order, minlength=len(order)) == 1).all()
-    ):
-        raise ValueError(
-            f"order must return a permutation of range({len(dataset)}), an index for each image, "
-            f"but returned {order.dtype} of shape {order.shape}"
-        )
+    order = as_permutation(order, len(dataset))
     n, chunk = len(order), max(1, CHUNK // size) * size
     one_hot = np.eye(n_out, dtype=dtype)
     raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
@@ -73,19 +64,9 @@ def mini_batches(
             if raw.dtype == np.uint8:
                 x[:k] *= 1 / 256
         if prepare is not None:
-            x[:k] = checked(prepare(x[:k]), (k, x.shape[1]))
+            x[:k] = check_transformed(prepare(x[:k]), (k, x.shape[1]))
         if k != len(views) * size:
             m = min(size, k)
             parts = [slice(i, i + m) for i in range(0, k, m)]
             views = [(x[part].T, y[part].T, None if c is None else c[part]) for part in parts]
         yield views
-
-
-def checked(rows: Array, shape: tuple[int, ...]) -> Array:
-    """Return the output of a transform; raise ValueError if it does not have this shape."""
-    if np.shape(rows) != shape:
-        raise ValueError(
-            f"transform must return images of the shape it was given, {shape}, but "
-            f"returned {type(rows).__name__} of shape {np.shape(rows)}"
-        )
-    return rows

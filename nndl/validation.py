@@ -26,6 +26,7 @@ __all__ = [
     "are_sizes",
     "as_columns",
     "as_examples",
+    "as_permutation",
     "as_targets",
     "check",
     "check_dataset",
@@ -37,6 +38,7 @@ __all__ = [
     "check_n",
     "check_rate",
     "check_shape",
+    "check_transformed",
     "one_hot",
     "pixels_as_columns",
     "rows_as_columns",
@@ -356,6 +358,32 @@ def one_hot(labels: NDArray[np.integer], n_out: int, dtype: DTypeLike = np.float
     rows[np.arange(len(labels)), labels] = 1
     columns: Array = rows.T
     return columns
+
+
+def as_permutation(order: ArrayLike, n: int) -> NDArray[np.integer]:
+    """Return an order of n images as an array, or raise ValueError if an image is missing."""
+    array: NDArray[Any] = np.asarray(order)
+    if (
+        array.shape != (n,)
+        or array.dtype.kind not in "iu"
+        or array.min() < 0
+        or not (np.bincount(array, minlength=n) == 1).all()
+    ):
+        raise ValueError(
+            f"order must return a permutation of range({n}), an index for each image, "
+            f"but returned {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def check_transformed(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Return the output of a transform; raise ValueError if it does not have this shape."""
+    if np.shape(rows) != shape:
+        raise ValueError(
+            f"transform must return images of the shape it was given, {shape}, but "
+            f"returned {type(rows).__name__} of shape {np.shape(rows)}"
+        )
+    return rows
 
 
 def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nndl.batches import Transform, checked
+from nndl.batches import Transform
 from nndl.dataset import Dataset
+from nndl.validation import check_transformed
 
 __all__ = [
     "ElasticDistortion",
@@ -119,7 +120,7 @@ def materialize(
     images = np.tile(dataset.images, (times, 1))
     for start in range(len(dataset), len(images), CHUNK):
         chunk = images[start : start + CHUNK]
-        chunk[...] = checked(transform(chunk, rng), chunk.shape)
+        chunk[...] = check_transformed(transform(chunk, rng), chunk.shape)
     return dataset.repeated(times, images, f"{dataset.name}, expanded {times}-fold")
 
 

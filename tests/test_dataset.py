@@ -461,7 +461,7 @@ def test_an_array_that_fits_is_not_copied() -> None:
     [
         (7, 4, slice(None), ValueError, r"takes 7 pixels.*23 images of 6 pixels"),
         (6, 3, slice(None), ValueError, r"labels 0 to 2, but .* has labels up to 3"),
-        (6, 4, slice(0), ValueError, r"is empty: give it at least one image"),
+        (6, 4, slice(0), ValueError, r"is empty: pass at least one image"),
     ],
 )
 def test_a_data_set_that_does_not_fit_the_network_is_refused(

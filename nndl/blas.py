@@ -1,4 +1,4 @@
-"""Matrix products for mini-batches: calls of BLAS that write where they should.
+"""Matrix products for mini-batches: BLAS calls that write into given arrays.
 
 The matrices of a mini-batch of ten are so small that the call costs as much as the product. SciPy's
 gemm is called in a quarter of the time that NumPy's operators need, adds a bias in a fifth, and
@@ -31,9 +31,9 @@ _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which is faster to look up than the
 _AXPY = {4: saxpy, 8: daxpy}
 _OF_THIS_THREAD = threading.local()
 
-# Up to so many multiplications, and so many outputs, OpenBLAS multiplies without first packing an
-# operand. For the few columns of a mini-batch, packing large weights takes longer than the product,
-# so they are taken some rows at a time; the many columns of a convolution's patches, some columns.
+# Up to this many multiplications, and this many outputs, OpenBLAS multiplies without packing an
+# operand first. For the few columns of a mini-batch, packing large weights takes longer than the
+# product, so they are taken some rows at a time, and many columns some columns at a time.
 _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
 
 Product = Callable[[Array, Array], Array]

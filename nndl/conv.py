@@ -3,10 +3,10 @@
 A picture is a column of height x width x maps numbers, the maps of a pixel side by side. A
 convolution is a dense layer whose inputs are the patches of the pictures. Forward, the K numbers of
 each patch are gathered into a column, (K, m x patches), and the equation is that of `Dense`.
-Backward, the patches stay where they are: a filter has size x size pixels, and what one of them
-sees is the whole picture, shifted. So each equation is a sum over the pixels of a filter.
+Backward, no patches are gathered: each of the size x size pixels of a filter multiplies a shifted
+copy of the picture, so that each equation is a sum over the pixels of a filter.
 
-Pictures are taken some at a time, as many as fit into the processor's cache.
+Pictures are processed in blocks that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Conv(Weights, Layer):
     """A convolution with square filters, followed by max-pooling if asked for.
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
-    added and the activation applied. For activations that never decrease, as all that are accepted
-    here, this equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of
+    added and the activation applied. For monotonic activations, and all accepted ones are, this
+    equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of
     the work for 2 x 2.
 
     Parameters
@@ -54,10 +54,10 @@ class Conv(Weights, Layer):
     activation : Activation
         Of each neuron: all but softmax.
     pool : int
-        Height and width of what is pooled into one; 1 for no pooling. Rows and columns that do not
-        fill a pool are left out.
+        Height and width of a pool; 1 for no pooling. Rows and columns that do not fill a pool are
+        left out.
     init : Initializer
-        It counts size^2 x maps inputs and outputs of a filter, the latter divided by pool^2.
+        Fan-in is size^2 x input maps, fan-out is size^2 x maps / pool^2.
     stride : int
         Pixels from one patch to the next.
     padding : int or "same"
@@ -191,7 +191,7 @@ class Conv(Weights, Layer):
         return self.nabla_x
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
-        if self.delta_from is not delta:  # nothing below asked for nabla_x
+        if self.delta_from is not delta:  # nabla_x was not needed
             self._differentiate(delta, None)
         nabla_b: Array = delta.T.reshape(-1, self.maps).T.sum(axis=1, keepdims=True)  #      BP3
         return nabla_b, self.nabla_w.copy()
@@ -411,13 +411,13 @@ def _unpool(delta: Array, later: Later, size: int, out: Array) -> None:
     m, height, width, c = delta.shape
     rows, across = later
     wide = np.empty((m, height, width * size, c), delta.dtype)
-    _give_back(delta, across, [wide[:, :, i::size] for i in range(size)])
-    fitting = out[:, : height * size, : width * size]  # the rest of ``out`` is, and stays, 0
-    _give_back(wide, rows, [fitting[:, i::size] for i in range(size)])
+    _scatter(delta, across, [wide[:, :, i::size] for i in range(size)])
+    fitting = out[:, : height * size, : width * size]  # the remainder of ``out`` stays 0
+    _scatter(wide, rows, [fitting[:, i::size] for i in range(size)])
 
 
-def _give_back(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -> None:
-    """Give delta to the last part that was larger than those before it."""
+def _scatter(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -> None:
+    """Write delta to the last part that was larger than those before it, and 0 to the others."""
     for part, larger in zip(parts[:0:-1], later[::-1], strict=True):
         np.multiply(delta, larger, out=part)
         delta = delta - part

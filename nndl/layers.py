@@ -1,4 +1,4 @@
-"""Layers: what a network asks of each, the dense layer, and dropout.
+"""Layers: their common interface, the dense layer, and dropout.
 
 Between layers everything is a matrix of columns, shape (n, m): n numbers for each of the m examples
 of a mini-batch. `delta` is always dC/dz of a layer, `nabla_a` always dC/da.
@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 
 class Layer(Protocol):
-    """What a network asks of a layer; here of one without parameters and without activation."""
+    """The interface of a layer; the defaults are those of one without parameters or activation."""
 
     w: Any = None  # weights, (n_out, n_in)
     b: Any = None  # biases, (n_out, 1)
@@ -35,7 +35,7 @@ class Layer(Protocol):
         return shape
 
     def feedforward(self, x: Array) -> Array:
-        """Return the outputs, (n_out, m), for inputs x, (n_in, m), and remember nothing."""
+        """Return the outputs, (n_out, m), for inputs x, (n_in, m), and store nothing."""
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
         """Return the outputs, and keep in the layer's buffers what the backward pass needs."""
@@ -96,7 +96,7 @@ class Dense(Weights, Layer):
         return accumulate(w, self.m)
 
     def weighted_input(self, x: Array) -> Array:
-        """Return z, (n_out, m), for inputs x, (n_in, m), and remember nothing."""
+        """Return z, (n_out, m), for inputs x, (n_in, m), and store nothing."""
         z: Array = self.w @ x + self.b  #                          z = w @ x + b            (25)
         return z
 
@@ -136,8 +136,8 @@ class Dense(Weights, Layer):
 class Dropout(Layer):
     """Drop each input with probability p, drawn anew for each example of each mini-batch.
 
-    As in the book (chapter 3, "Dropout"), inputs that stay are not scaled up in training; instead
-    all are multiplied by 1 - p at inference.
+    As in the book (chapter 3, "Dropout"), kept inputs are not scaled up in training; instead all
+    inputs are multiplied by 1 - p at inference.
     """
 
     def __init__(self, p: float = 0.5) -> None:

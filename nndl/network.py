@@ -39,14 +39,14 @@ class Network(Stack):
         cross-entropy, softmax for the log-likelihood, ``activation`` for the quadratic cost),
         initializer of all layers, probability of dropping a hidden neuron.
     rng, dtype
-        What the parameters are drawn with; float32 or float64, of all parameters and arithmetic.
+        Seed or generator of the initial parameters; float32 or float64, for all arithmetic.
     input_shape : int or tuple of int
         For layers: 784, or (maps, height, width).
 
     Raises
     ------
     TypeError, ValueError
-        For what does not make a network, or a cost without a gradient for the output activation.
+        If the layers do not form a network, or the cost does not support the output activation.
 
     Examples
     --------
@@ -71,7 +71,8 @@ class Network(Stack):
     def predict_proba(self, images: ArrayLike) -> Array:
         """Return the probability of each label, (n, n_out), for rows of images (n, n_in).
 
-        Sigmoid outputs are divided by their sum; ValueError for others than these and softmax.
+        Sigmoid outputs are divided by their sum. Raises ValueError unless outputs are sigmoid or
+        softmax.
         """
         return self.output.activation.probabilities(self._infer(images)[0]).T
 
@@ -83,7 +84,7 @@ class Network(Stack):
         return z, a
 
     def outputs(self, x: Array) -> tuple[Array, Array]:
-        """Return z and a of the last layer, (n_out, m), for columns x that are known to fit."""
+        """Return z and a of the last layer, (n_out, m), for columns x that are validated."""
         for layer in self.layers[:-1]:
             x = layer.feedforward(x)
         z = self.output.weighted_input(x)
@@ -124,7 +125,7 @@ class Network(Stack):
         x : array_like, shape (n_in, m)
         y : array_like, shape (n_out, m), or integer labels of shape (m,)
         rng : int or Generator, optional
-            What dropout draws with; without it dropout is averaged, as at inference.
+            For dropout; without it, outputs are scaled by 1 - p, as at inference.
 
         Returns
         -------
@@ -201,22 +202,22 @@ class Network(Stack):
         Parameters
         ----------
         training : Dataset
-            Of n images. Those left at the end of an epoch make a smaller mini-batch.
+            Of n images. The last mini-batch of an epoch may be smaller.
         eta : float, or callable epoch -> float
         lmbda, lmbda_l1, mu : float
             Learning rate, regularization and momentum, as for `update_mini_batch`.
         rng : int, Generator, Streams or None
-            What shuffling, dropout and augmentation draw with.
+            For shuffling, dropout and augmentation.
         order : callable n -> permutation of range(n), optional
-            The order of the images, asked for at every epoch; by default a fresh shuffle.
+            The order of the images, called once per epoch; by default a fresh shuffle.
         transform : callable (images (k, n_in), Generator) -> images (k, n_in), optional
-            Augmentation of the images on their way into the mini-batches.
+            Augmentation of the images before they enter the mini-batches.
         stop : callable (images done in this epoch) -> bool
-            Asked after each chunk of 500 images, or of a mini-batch of more; true ends training.
+            Called after each chunk of 500 images, or each larger mini-batch; true ends training.
         skip : int
-            Images of the first epoch that are done already, as `stop` was told: to resume there.
+            Images of the first epoch to skip, to resume where `stop` was called with that number.
         threads : int, optional
-            For large mini-batches, by default as many as cores; the result is the same for all.
+            For large mini-batches, by default one per core; the result is the same for any number.
 
         Raises
         ------
@@ -234,7 +235,7 @@ class Network(Stack):
         permutation = order or streams.shuffle.permutation
         prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
 
-        def train() -> Iterator[int]:  # a function of its own, so that wrong arguments fail above
+        def train() -> Iterator[int]:  # separate, so that wrong arguments raise at the call
             done = skip
             for epoch in range(epochs):
                 rate = validation.check_rate(eta, epoch, lmbda, n, mu, self.dtype)

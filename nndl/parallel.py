@@ -1,9 +1,9 @@
-"""Large mini-batches on all cores, with the same bits as a result for any number of threads.
+"""Large mini-batches on all cores, with bit-identical results for any number of threads.
 
-A mini-batch is cut into shards. Each shard takes the network's own backward walk, in a replica that
-shares the weights and has its own buffers. Then the weights move: a dense layer some rows at a
-time, a convolution by the gradients of its shards, added in order. Shards and rows depend on shapes
-alone, never on the number of threads.
+A mini-batch is split into shards. Each shard runs through the network's own backward pass, in a
+replica with shared weights and its own buffers. Then the weights are updated: those of a dense
+layer in blocks of rows, those of a convolution by the gradients of all shards, added in order.
+Shards and blocks depend on shapes alone, never on the number of threads.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def steps(net: Network, m: int, threads: int | None) -> Iterator[Take]:
     ----------
     net : Network
     m : int
-        Examples of a mini-batch. If they are so few that they make one shard, so is every
-        mini-batch, and each layer is updated as soon as its delta has passed through it.
+        Examples of a mini-batch. If they make only one shard, each layer is updated as soon as its
+        delta has passed through its weights.
     threads : int or None
         None for as many as there are cores.
     """
@@ -154,7 +154,7 @@ class _Shards:
     def _walk(
         self, s: int, x: Array, y: Array, seed: int, weights: Array | None
     ) -> dict[int, tuple[Array, Array]]:
-        """Take shard s through the network; return the gradients of layers that are not dense."""
+        """Run shard s through the network; return the gradients of layers that are not dense."""
         net, part = self.replicas[s], slice(self.bounds[s], self.bounds[s + 1])
         rng = np.random.default_rng(seed)
         weights = None if weights is None else weights[part]

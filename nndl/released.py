@@ -1,9 +1,9 @@
-"""BLAS's gemm without the GIL, so that threads multiply side by side.
+"""BLAS's gemm without the GIL, so that threads multiply in parallel.
 
 SciPy's wrapper of gemm keeps the GIL. But SciPy publishes the addresses of its BLAS functions, for
 Cython, in ``scipy.linalg.cython_blas.__pyx_capi__``, and ctypes releases the GIL while it calls
-one. It is the same function, so that it returns the same bits. Where the addresses cannot be had,
-`GEMM` is None, and a thread waits for the other's product.
+one. It is the same function and returns the same bits. If the addresses are unavailable, `GEMM` is
+None, and threads multiply one after the other.
 """
 
 from __future__ import annotations
@@ -102,4 +102,4 @@ def _find() -> dict[int, Callable[..., Array]] | None:
 
 
 GEMM = _find()
-"""By itemsize, as `nndl.blas` has SciPy's own."""
+"""Keyed by itemsize, as in `nndl.blas`."""

@@ -50,18 +50,18 @@ class Stack:
             shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
 
     def connect(self, layers: Sequence[Layer]) -> None:
-        """Let the passes go through these layers; parallel training does, for replicas."""
+        """Set the layers of the network; parallel training uses this for replicas."""
         self.layers, self.output = tuple(layers), cast("Dense", layers[-1])
         self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
 
     @property
     def weights(self) -> tuple[Array, ...]:
-        """The weights of each layer that has some, (n_out, n_in): live, so change them in place."""
+        """The weights of each layer with parameters, (n_out, n_in): change them in place."""
         return tuple(layer.w for layer in self.layers if layer.w is not None)
 
     @property
     def biases(self) -> tuple[Array, ...]:
-        """The biases of each layer that has some, (n_out, 1): live, so change them in place."""
+        """The biases of each layer with parameters, (n_out, 1): change them in place."""
         return tuple(layer.b for layer in self.layers if layer.b is not None)
 
     @property
@@ -77,7 +77,7 @@ class Stack:
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a copy that computes in another dtype; its velocities start from 0."""
         layers = copy.deepcopy(self.layers)
-        for layer in layers:  # as if never built
+        for layer in layers:  # back to the unbuilt state
             vars(layer).pop("w", None)
             vars(layer).pop("shape_in", None)
         twin = type(self)(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)

@@ -1,4 +1,4 @@
-"""One step of gradient descent: L2, L1 and momentum. Weights move here and nowhere else.
+"""One step of gradient descent: L2, L1 and momentum. Weights are updated only here.
 
 Biases are the weights of a constant input of 1, so that BP3 is BP4 with a row of ones for x.
 """
@@ -43,7 +43,7 @@ class Step:
 
 
 class Weights:
-    """The weights and biases of a layer, (n_out, n_in) and (n_out, 1), and how they move."""
+    """The weights and biases of a layer, (n_out, n_in) and (n_out, 1), and their update."""
 
     w, b = Parameter(), Parameter()
     v_w: Array | None  # velocities, from the first step with momentum on

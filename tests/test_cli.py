@@ -568,6 +568,7 @@ def test_a_finished_run_that_is_extended_equals_a_longer_run(
     assert "nothing to do" in nndl(f"train --resume {extended}").out
 
 
+@pytest.mark.filterwarnings("ignore:.* which is chance:UserWarning")
 def test_a_run_that_patience_ended_is_extended_by_more_patience(
     digits: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,13 @@ def test_the_cause_in_the_hyper_parameters_is_found(eta, network, cause) -> None
         np.testing.assert_array_equal(p, q)
 
 
+def test_train_warns_once_of_the_cause() -> None:
+    settings = Settings(epochs=6, eta=1e-7)
+    with pytest.warns(UserWarning, match="which is chance: .*too small") as caught:
+        train(Network([784, 10], rng=1), DIGITS, settings, monitor={"training": DIGITS}, rng=2)
+    assert len(caught) == 1
+
+
 def test_raw_pixels_are_found_unless_they_are_uint8() -> None:
     for data, found in (
         (raw(255.0), True),

@@ -28,6 +28,9 @@ from nndl.training import Settings, State, TrainingInterrupted, train
 from nndl.training.metrics import Score, evaluate
 from nndl.validation import DivergedError
 
+# Labels are random here, and cannot be learned.
+pytestmark = pytest.mark.filterwarnings("ignore:.* which is chance:UserWarning")
+
 FAST = Settings(epochs=4, mini_batch_size=7, eta=0.5, mu=0.5)
 
 

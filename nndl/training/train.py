@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from nndl.network import Network
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
 from nndl.threads import one_thread
+from nndl.training.diagnosis import EPOCHS, diagnose
 from nndl.training.environment import environment
 from nndl.training.history import History
 from nndl.training.metrics import measure
@@ -144,7 +146,8 @@ def train(
     Warns
     -----
     UserWarning
-        If the training set lacks classes that the validation set has.
+        If the training set lacks classes that the validation set has; if accuracy stays at chance
+        for 3 epochs: the message names the cause.
 
     Examples
     --------
@@ -213,6 +216,8 @@ def train(
                 row |= _measure(net, sets, *penalty)
                 _check_finite(row, len(history))
                 history.append(row)
+                if len(history) == EPOCHS and (cause := diagnose(net, training, history)):
+                    warnings.warn(cause, stacklevel=2)
                 if validation is not None:
                     _judge(net, state, settings)
                 bar.report(history)

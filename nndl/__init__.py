@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from nndl.estimator import NetworkClassifier as NetworkClassifier
     from nndl.layers import Dense, Dropout
     from nndl.network import Network
+    from nndl.storage import load, save
     from nndl.training import History, Settings
     from nndl.training.metrics import accuracy, confusion_matrix, evaluate
-    from nndl.training.train import train
+    from nndl.training.train import TrainingInterrupted, train
     from nndl.validation import DivergedError
 
 __version__ = "0.1.0"
@@ -37,18 +38,21 @@ __all__ = [
     "MaxPool",
     "Network",
     "Settings",
+    "TrainingInterrupted",
     "accuracy",
     "confusion_matrix",
     "cross_entropy",
     "evaluate",
     "gradient_check",
     "identity",
+    "load",
     "load_data",
     "load_folder",
     "load_mnist",
     "log_likelihood",
     "quadratic",
     "relu",
+    "save",
     "scaled_tanh",
     "sigmoid",
     "softmax",
@@ -66,9 +70,10 @@ _MODULES = {
     "nndl.estimator": "NetworkClassifier",  # not in __all__: it needs scikit-learn
     "nndl.layers": "Dense Dropout",
     "nndl.network": "Network",
+    "nndl.storage": "load save",
     "nndl.training": "History Settings",
     "nndl.training.metrics": "accuracy confusion_matrix evaluate",
-    "nndl.training.train": "train",
+    "nndl.training.train": "TrainingInterrupted train",
     "nndl.validation": "DivergedError",
 }
 
@@ -81,7 +86,9 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
                 return globals()[name]
         try:
             return import_module(f"nndl.{name}")  # nndl.data without another import
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if error.name != f"nndl.{name}":  # a module that this one needs is missing
+                raise
             raise AttributeError(f"module 'nndl' has no attribute {name!r}") from None
 
     def __dir__() -> list[str]:

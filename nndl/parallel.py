@@ -103,15 +103,18 @@ def steps(net: Network, m: int, threads: int | None) -> Iterator[Take]:
     if len(shard_bounds(net, m)) <= 2:
         yield net.take_step
         return
+    if (threads or cores()) == 1:
+        yield _Shards(net, map)
+        return
     with ThreadPoolExecutor(threads or cores(), initializer=release_the_gil) as pool:
-        yield _Shards(net, pool)
+        yield _Shards(net, pool.map)
 
 
 class _Shards:
     """Takes steps with mini-batches in shards."""
 
-    def __init__(self, net: Network, pool: ThreadPoolExecutor) -> None:
-        self.net, self.pool = net, pool
+    def __init__(self, net: Network, run: Callable[..., Iterator[Any]]) -> None:
+        self.net, self.run = net, run  # run is map, or that of threads
         self.drops = any(isinstance(layer, Dropout) for layer in net.layers)
         self.bounds = [0]
         self.replicas: list[Network] = []
@@ -140,7 +143,7 @@ class _Shards:
             self._prepare(x.shape[1])
         n = len(self.replicas)
         seeds = rng.integers(2**63, size=n) if self.drops else [0] * n
-        shards = self.pool.map(lambda s: self._walk(s, x, y, int(seeds[s]), weights), range(n))
+        shards = self.run(lambda s: self._walk(s, x, y, int(seeds[s]), weights), range(n))
         gradients = list(shards)
         updates: list[Callable[[], None]] = []
         for i, layer in enumerate(self.net.layers):
@@ -149,7 +152,7 @@ class _Shards:
             elif isinstance(layer, Weights):
                 nabla_b, nabla_w = (sum(g[i][k] for g in gradients) for k in (0, 1))
                 layer.move(nabla_w, None, nabla_b, None, step)
-        list(self.pool.map(lambda update: update(), updates))
+        list(self.run(lambda update: update(), updates))
 
     def _walk(
         self, s: int, x: Array, y: Array, seed: int, weights: Array | None

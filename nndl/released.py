@@ -20,15 +20,18 @@ from nndl._typing import Array
 
 __all__ = ["GEMM"]
 
-SMALL = 2**15  # multiplications below which releasing the GIL takes longer than the product
+SMALL = 2**20  # multiplications: for fewer, releasing the GIL takes longer than it saves
 
 _N, _T = ctypes.c_char(b"N"), ctypes.c_char(b"T")
 _TRANS = ctypes.addressof(_N), ctypes.addressof(_T)
 
 
 @cache
-def _whole(value: int) -> Any:
-    return ctypes.c_int(value)
+def _sizes(*sizes: int) -> tuple[Any, list[int]]:
+    """Return whole numbers in C, which must be kept alive, and their addresses."""
+    numbers = (ctypes.c_int * len(sizes))(*sizes)
+    first = ctypes.addressof(numbers)
+    return numbers, [first + ctypes.sizeof(ctypes.c_int) * i for i in range(len(sizes))]
 
 
 def _address(array: Array) -> int:
@@ -74,20 +77,10 @@ def _gemm(name: str, number: Any) -> Callable[..., Array]:
             result: Array = held(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c)
             return result
         scale, keep = number(alpha), number(beta)
+        _, (rows, across, inner, lda, ldb) = _sizes(m, n, k, a.shape[0], b.shape[0])
         function(
-            _TRANS[trans_a],
-            _TRANS[trans_b],
-            by(_whole(m)),
-            by(_whole(n)),
-            by(_whole(k)),
-            by(scale),
-            _address(a),
-            by(_whole(a.shape[0])),
-            _address(b),
-            by(_whole(b.shape[0])),
-            by(keep),
-            _address(c),
-            by(_whole(m)),
+            *(_TRANS[trans_a], _TRANS[trans_b], rows, across, inner),
+            *(by(scale), _address(a), lda, _address(b), ldb, by(keep), _address(c), rows),
         )
         return c
 

@@ -1,0 +1,197 @@
+"""Train the network that comes with the package: MNIST, distorted anew in every epoch.
+
+python -m nndl.pretrained.recipe results/runs/pretrained --record results/pretrained.json
+
+Photographed digits differ from MNIST's in slant, proportions and width of stroke, and in the way
+people learn to write them. So each epoch distorts the images by affine and elastic maps and makes
+strokes thicker or thinner. Digits drawn by the program and images that are not digits join them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nndl import Conv, Dataset, Dense, Network, Settings, log_likelihood, relu, softmax, train
+from nndl._typing import Array
+from nndl.data import ElasticDistortion, RandomAffine, load_mnist, synthetic_digits
+from nndl.files import write_text
+from nndl.pretrained.negatives import negatives
+from nndl.storage import load, load_checkpoint, load_history, save, save_checkpoint, save_history
+from nndl.training import State
+from nndl.training.metrics import evaluate
+
+SETTINGS = Settings(epochs=38, mini_batch_size=50, eta=0.03, lmbda=5.0, mu=0.9)
+# Epochs, and the factor of eta there: it falls to 0, and again after each of two warm restarts
+# (Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017).
+SCHEDULE = (0, 12, 17.999, 18, 29.999, 30, 38), (1.0, 0.5, 0.0, 0.5, 0.0, 0.3, 0.0)
+MILD_FROM = 30  # the epoch from which distortions are mild, as nearly all real digits are
+SYNTHETIC = 10_000  # digits drawn by the program
+FLAGGED = 1_500  # ones with a flag or a foot, which are rare in MNIST
+BLANK = 6_000  # rows that stand for anything but a digit
+POOL = 10_000  # negatives to choose from
+STRONG = ElasticDistortion(
+    sigma=4.0, alpha=28.0, affine=RandomAffine(rotation=15, skew=0.2, scale=0.15, translation=1.0)
+)
+MILD = ElasticDistortion(
+    sigma=4.0, alpha=20.0, affine=RandomAffine(rotation=9, skew=0.1, scale=0.1, translation=0.7)
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Replace blank images by negatives, distort all, and vary the width of their strokes.
+
+    Parameters
+    ----------
+    pool : ndarray of uint8, shape (n, 784)
+        Negatives to choose from.
+    distortion : ElasticDistortion
+    thicker, thinner : float
+        By which fraction, at most, of the way to the largest or smallest of the 3 x 3 pixels
+        around it a pixel moves.
+    """
+
+    pool: NDArray[np.uint8]
+    distortion: ElasticDistortion = STRONG
+    thicker: float = 0.8
+    thinner: float = 0.4
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return new images (k, 784) of the same dtype."""
+        images = images.copy()
+        blank = np.flatnonzero(~images.any(axis=1))
+        images[blank] = self.pool[rng.integers(len(self.pool), size=len(blank))] / np.float32(256)
+        squares = self.distortion(images, rng).reshape(-1, 28, 28)
+        amount = rng.uniform(-self.thinner, self.thicker, (len(squares), 1, 1)).astype("f4")
+        thick = ndimage.maximum_filter(squares, (1, 3, 3))
+        thin = ndimage.minimum_filter(squares, (1, 3, 3))
+        squares = squares + np.where(amount > 0, amount * (thick - squares), 0)
+        squares += np.where(amount < 0, -amount * (thin - squares), 0)
+        squares *= (255 / 256) / np.maximum(squares.max(axis=(1, 2), keepdims=True), 0.1)
+        return squares.reshape(images.shape)
+
+
+def network(rng: np.random.Generator) -> Network:
+    """Return the untrained network of 85,670 parameters."""
+    layers = (
+        Conv(20, 5, relu, pool=2),
+        Conv(40, 5, relu, pool=2),
+        Dense(100, relu),
+        Dense(10, softmax),
+    )
+    return Network(layers, cost=log_likelihood, rng=rng, input_shape=(1, 28, 28))
+
+
+def flagged_ones(n: int, rng: np.random.Generator) -> Dataset:
+    """Return n drawn ones that are not a single line: about one in five."""
+    found: list[NDArray[np.float32]] = []
+    while sum(map(len, found)) < n:
+        drawn = synthetic_digits(5_000, rng)
+        ones = drawn.images[drawn.labels == 1]
+        y, x = np.mgrid[:28, :28].reshape(2, -1)
+        mass = ones / ones.sum(axis=1, keepdims=True)
+        dx, dy = x - (mass @ x)[:, None], y - (mass @ y)[:, None]
+        xx, xy, yy = (np.sum(mass * a, axis=1) for a in (dx * dx, dx * dy, dy * dy))
+        # The variance of the ink across its main axis, over that along it.
+        root = np.hypot(xx - yy, 2 * xy)
+        found.append(ones[(xx + yy - root) / (xx + yy + root) > 0.1])
+    return Dataset(np.concatenate(found)[:n], np.ones(n, np.int64), "flagged ones")
+
+
+def training_set(training: Dataset, rng: np.random.Generator) -> Dataset:
+    """Return MNIST's training images with drawn digits, and blank rows for negatives."""
+    drawn = [synthetic_digits(SYNTHETIC, rng), flagged_ones(FLAGGED, rng)]
+    blank = np.zeros((BLANK, 784), np.float32)
+    labels = np.arange(BLANK) % 10  # each as often as the others: no output is right
+    return Dataset(
+        np.concatenate([training.images, *(part.images for part in drawn), blank]),
+        np.concatenate([training.labels, *(part.labels for part in drawn), labels]),
+        f"{training.name}, synthetic digits and negatives",
+    )
+
+
+def train_in(folder: Path) -> None:
+    """Train in a folder, or resume there; write network.npz and history.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    training, validation, _ = load_mnist()
+    init_rng, training_rng, drawing_rng = np.random.default_rng(0).spawn(3)
+    mixed = training_set(training, drawing_rng)
+    pixels = np.rint(256 * training.images).astype(np.uint8)
+    pool = negatives(POOL, pixels, drawing_rng)
+    net, state = network(init_rng), None
+    path = folder / "checkpoint.npz"
+    if path.exists():
+        net, state, _ = load_checkpoint(path)
+
+    def after_epoch(net: Network, state: State) -> None:
+        state.eta = SETTINGS.eta * float(np.interp(len(state.history), *SCHEDULE))
+        save_checkpoint(path, net, state, SETTINGS)
+        save_history(state.history, folder / "history.json")
+
+    stages = (
+        (MILD_FROM, Augmentation(pool, STRONG)),
+        (SETTINGS.epochs, Augmentation(pool, MILD, thicker=0.5, thinner=0.25)),
+    )
+    state = State.start(SETTINGS, training_rng) if state is None else state
+    for epochs, augmentation in stages:
+        history = train(
+            net,
+            mixed,
+            replace(SETTINGS, epochs=epochs),
+            validation=validation,
+            transform=augmentation,
+            progress=True,
+            after_epoch=after_epoch,
+            state=state,
+        )
+        if history.ended == "interrupted":
+            return
+    about = {"data": mixed.name, "preprocessing": "raw/256"}
+    save(net, folder / "network.npz", **about)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """Return what the trained network reads, with the settings and the History, as plain JSON."""
+    net, history = load(folder / "network.npz"), load_history(folder / "history.json")
+    _, validation, test = load_mnist()
+    drawn = synthetic_digits(10_000, np.random.default_rng(1))
+    pixels = np.rint(256 * validation.images).astype(np.uint8)
+    others = negatives(2_000, pixels, np.random.default_rng(2)) / np.float32(256)
+    sets = {"validation": validation, "test": test, "synthetic": drawn}
+    return {
+        "network": repr(net),
+        "settings": history.settings,
+        "correct of 10,000": {name: evaluate(net, data).correct for name, data in sets.items()},
+        "output below 0.6, of 10,000 test images": int((net(test.images.T).max(0) < 0.6).sum()),
+        "output below 0.6, of 2,000 negatives": int((net(others.T).max(0) < 0.6).sum()),
+        "environment": dict(history.environment),
+        "epochs": dict(history.epochs),
+    }
+
+
+def main() -> None:
+    """Train, and print or write what the network reads."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where to train, or to resume")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="JSON file with the results")
+    args = parser.parse_args()
+    if not (args.folder / "network.npz").exists():
+        train_in(args.folder)
+    if (args.folder / "network.npz").exists():
+        text = json.dumps(record(args.folder), indent=1) + "\n"
+        if args.record:
+            write_text(args.record, text)
+        else:
+            print(text)
+
+
+if __name__ == "__main__":
+    main()

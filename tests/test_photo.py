@@ -1,8 +1,12 @@
-"""Photographs of digits: made here from digits whose image in MNIST's manner is known."""
+"""Pictures of digits, drawn here from digits whose image in MNIST's format is known."""
 
 from __future__ import annotations
 
 import io
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +17,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from nndl import Network, Settings, train
-from nndl.data import Dataset, mnist_like, read_picture, synthetic_digits
+from nndl import Network
+from nndl.cli import predict
+from nndl.cli.errors import CommandError, UsageError
+from nndl.data import mnist_like, read_picture, synthetic_digits
+from nndl.data.photo import open_picture, read_digits
+from nndl.data.photo.ink import find_ink
+from nndl.data.photo.plot import plot_readings
+from nndl.pretrained import pretrained
+from nndl.storage import save as save_network
 
 Picture = NDArray[np.floating]
-DIGITS = synthetic_digits(20, 0).images
+DRAWN = synthetic_digits(200, 0)
+DIGITS = DRAWN.images
+NET = pretrained()
 
 
 def photograph(
@@ -32,7 +45,7 @@ def photograph(
     negative: bool = False,
     margin: int = 60,
 ) -> Picture:
-    """Return a picture of the digit, so many times as large, on noisy paper lit from one side."""
+    """Return a picture of the digit, enlarged size times, on noisy paper lit from one side."""
     large = ndimage.zoom(image.reshape(28, 28), size, order=3).clip(0, 1)
     sheet = np.zeros(np.add(large.shape, 2 * margin))
     y, x = round(2 * margin * down), round(2 * margin * right)
@@ -53,7 +66,7 @@ def alike(a: Picture, b: Picture) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    digit=st.integers(0, len(DIGITS) - 1),
+    digit=st.integers(0, 19),
     size=st.integers(3, 6),
     right=st.floats(0, 1),
     down=st.floats(0, 1),
@@ -135,7 +148,7 @@ def test_empty_paper_is_said_to_be_empty(brightness: float) -> None:
         (np.full((28, 28), np.nan), "from nan"),
     ],
 )
-def test_what_is_no_picture_is_refused(picture: Picture, message: str) -> None:
+def test_other_arrays_are_refused(picture: Picture, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         mnist_like(picture)
 
@@ -189,11 +202,11 @@ def test_colors_transparency_and_16_bits(tmp_path: Path) -> None:
     Image.fromarray(glass).save(tmp_path / "glass.png")
     for name in ("color.png", "deep.png", "glass.png"):
         read = read_picture(tmp_path / name)
-        assert read.dtype == np.float64
+        assert read.dtype == np.float32
         np.testing.assert_allclose(read, levels / 255, atol=0.006)
 
 
-def test_chalk_on_nothing_is_read_and_paper_on_nothing_stays_paper(tmp_path: Path) -> None:
+def test_light_ink_on_transparency_gets_black_paper(tmp_path: Path) -> None:
     drawing = np.zeros((200, 200), np.uint8)
     drawing[56:140, 56:140] = 255 * ndimage.zoom(DIGITS[3].reshape(28, 28), 3, order=0)
     full = np.full_like(drawing, 255)
@@ -221,8 +234,8 @@ def test_white_is_found_in_numbers_that_do_not_say_how_many_bits_they_have(
     np.testing.assert_allclose(read_picture(tmp_path / "x.tiff"), picture / white, atol=1 / 255)
 
 
-@pytest.mark.parametrize("content", [b"", b"a letter, no picture", b"\x89PNG\r\n\x1a\n"])
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"a letter", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_not_a_picture_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "digit.png").write_bytes(content)
     with pytest.raises(OSError, match=r"digit\.png"):
         read_picture(tmp_path / "digit.png")
@@ -246,16 +259,243 @@ def test_damaged_pictures_are_errors_of_the_file(tmp_path: Path, kind: str) -> N
         assert read.ndim == 2
 
 
-def test_photographs_of_mnist_are_read_as_well_as_mnist(
-    mnist: tuple[Dataset, Dataset, Dataset],
+def sheet(rows: list[list[int]], *, size: int = 3, wave: int = 0) -> tuple[Picture, str]:
+    """Return a picture of drawn digits in lines, and their text."""
+    side = 28 * size
+    paper = np.full((len(rows) * (side + 20) + 60, max(map(len, rows)) * side + 60), 0.85)
+    text = []
+    for i, row in enumerate(rows):
+        for j, k in enumerate(row):
+            large = ndimage.zoom(DIGITS[k].reshape(28, 28), size, order=3).clip(0, 1)
+            top = 30 + i * (side + 20) + round(wave * np.sin(j))
+            paper[top : top + side, 30 + j * side : 30 + (j + 1) * side] -= 0.6 * large
+        text.append("".join(str(DRAWN.labels[k]) for k in row))
+    noise = 0.01 * np.random.default_rng(0).standard_normal(paper.shape)
+    return np.clip(paper + noise, 0, 1), "/".join(text)
+
+
+def test_a_stroke_that_fades_stays_whole() -> None:
+    fading = np.linspace(1, 0.3, 28)[:, None]
+    picture = photograph(DIGITS[4])
+    faded = photograph((DIGITS[4].reshape(28, 28) * fading).ravel())
+    assert alike(mnist_like(faded), mnist_like(picture)) > 0.9
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_a_crop_without_margin_is_read_like_one_with_margin(digit: int) -> None:
+    image = DIGITS[digit].reshape(28, 28)
+    rows, columns = (np.flatnonzero((image > 0.3).any(axis=axis)) for axis in (1, 0))
+    tight = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    crop = 0.9 - 0.7 * ndimage.zoom(tight, 6, order=1).clip(0, 1)
+    with_margin = read_digits(NET, photograph(image.ravel())).text
+    assert read_digits(NET, crop).text == read_digits(NET, 1 - crop).text == with_margin
+
+
+def test_lines_and_neighbors_at_the_edge_are_dropped() -> None:
+    clean = photograph(DIGITS[2])
+    box = clean.copy()
+    box[4:7] = box[-7:-4] = box[:, 4:7] = box[:, -7:-4] = 0.2
+    box[100:180, :12] = 0.2  # the rest of a neighbor
+    cell = box[5:-5, 5:-5]
+    assert alike(mnist_like(cell), mnist_like(clean)) > 0.95
+    assert read_digits(NET, cell).text == read_digits(NET, clean).text
+
+
+def test_a_digit_that_touches_the_edge_is_kept() -> None:
+    picture = photograph(DIGITS[1], margin=0)
+    rows = np.flatnonzero((picture < 0.5).any(axis=1))
+    cut = picture[rows[0] :]
+    assert alike(mnist_like(cut), mnist_like(picture)) > 0.9
+    assert read_digits(NET, cut).text == str(DRAWN.labels[1])
+
+
+def test_a_reflection_is_not_taken_for_the_ink() -> None:
+    picture = 0.5 * photograph(DIGITS[7], margin=100)
+    y, x = np.mgrid[: len(picture), : len(picture)]
+    picture += 0.6 * np.exp(-((x - 30) ** 2 + (y - 40) ** 2) / 100)
+    assert read_digits(NET, picture.clip(0, 1)).text == str(DRAWN.labels[7])
+
+
+def test_faint_pencil_is_read() -> None:
+    clean = 0.8 * (1 - 0.08 * (photograph(DIGITS[3]) < 0.5))
+    noise = 0.004 * np.random.default_rng(0).standard_normal(clean.shape)
+    assert read_digits(NET, clean + noise).text == str(DRAWN.labels[3])
+
+
+def test_folded_paper_is_followed_by_its_local_brightness() -> None:
+    picture, text = sheet([[0, 1, 2, 3, 4, 5, 6, 7]])
+    picture[:, 200:330] *= 0.75
+    picture[:, 500:] *= 0.85
+    read = read_digits(NET, picture).lines[-1]
+    assert sum(str(d.digit) == c for d, c in zip(read, text, strict=True)) >= 7
+
+
+@pytest.mark.parametrize("light", [False, True])
+@pytest.mark.parametrize("local", [False, True])
+def test_ink_is_what_was_drawn(light: bool, local: bool) -> None:
+    picture = photograph(DIGITS[0], size=2, margin=150, shade=0.1, negative=light)
+    ink = find_ink(picture, light=light, local=local)
+    assert ink is not None
+    drawn = photograph(DIGITS[0], size=2, margin=150) < 0.45
+    assert (ink.mask & drawn).sum() > 0.95 * drawn.sum()
+    assert (ink.mask & ~ndimage.binary_dilation(drawn, iterations=2)).sum() < 0.05 * drawn.sum()
+
+
+@pytest.mark.parametrize("wave", [0, 25])
+def test_lines_of_digits_are_read_from_the_top_and_from_the_left(wave: int) -> None:
+    picture, text = sheet([list(range(10)), list(range(10, 17)), list(range(20, 30))], wave=wave)
+    reading = read_digits(NET, picture)
+    same = sum(a == b != "/" for a, b in zip(reading.text, text, strict=True))
+    assert same >= 23  # of 27: the program draws some badly
+    assert list(map(len, reading.lines)) == [10, 7, 10]
+
+
+def test_boxes_are_in_pixels_of_the_file() -> None:
+    picture, _ = sheet([[0, 1]])
+    reading = read_digits(NET, picture)
+    twice = read_digits(NET, picture, (2 * picture.shape[1], 2 * picture.shape[0]))
+    for digit, large, left in zip(reading.digits, twice.digits, (30, 114), strict=True):
+        x, y, width, height = digit.box
+        assert left <= x < x + width <= left + 84
+        assert 30 <= y < y + height <= 114
+        assert 55 <= max(width, height) <= 65  # MNIST's 20 pixels, three times as large
+        np.testing.assert_allclose(large.box, np.multiply(2, digit.box), atol=1)
+
+
+@pytest.mark.parametrize("depth", [10, 12, 14, 16])
+def test_white_is_found_in_16_bit_files_of_fewer_bits(tmp_path: Path, depth: int) -> None:
+    picture = np.linspace(0, 1, 100).reshape(10, 10)
+    numbers = np.rint((2**depth - 1) * picture).astype(np.uint16)
+    for suffix in (".png", ".tiff"):
+        Image.fromarray(numbers).save(tmp_path / f"x{suffix}")
+        read = read_picture(tmp_path / f"x{suffix}")
+        np.testing.assert_allclose(read, picture, atol=1 / 255)
+
+
+def test_of_several_frames_the_first_is_read_and_the_number_reported(tmp_path: Path) -> None:
+    first, *others = (
+        Image.fromarray((255 * photograph(DIGITS[i])).astype(np.uint8)) for i in range(3)
+    )
+    for name in ("x.gif", "x.tiff", "x.png"):
+        first.save(tmp_path / name, save_all=True, append_images=others)
+        picture = open_picture(tmp_path / name)
+        assert picture.frames == 3, name
+        assert np.abs(picture.brightness - np.asarray(first) / 255).max() < 0.02, name
+
+
+def test_heic_is_read_or_its_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training, _, test = mnist
-    net = Network([784, 30, 10], rng=0)
-    train(net, training, Settings(epochs=2), rng=0, progress=False)
-    images, labels = test.images[:100], test.labels[:100]
-    seen = [
-        mnist_like(photograph(image, size=5, shade=0.15, negative=i % 2 == 1))
-        for i, image in enumerate(images)
-    ]
-    right = [int((net.predict(x) == labels).sum()) for x in (images, np.stack(seen))]
-    assert right[1] >= right[0] - 3
+    path = tmp_path / "x.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        without.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+        with pytest.raises(OSError, match=r"pillow-heif; install it .* or convert"):
+            read_picture(path)
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    picture = photograph(DIGITS[0])
+    Image.fromarray((255 * picture).astype(np.uint8)).convert("RGB").save(path, quality=90)
+    assert np.abs(read_picture(path) - picture).mean() < 0.02
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_picture(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as on Linux")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_81_megapixels_are_read_in_less_than_300_megabytes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"large{suffix}"
+    picture = Image.new("RGB" if suffix == ".jpg" else "L", (9000, 9000), "white")
+    picture.paste("black", (4000, 2000, 4600, 7000))
+    picture.save(path)
+    program = (
+        "import json, re, sys\n"
+        "from nndl.data.photo import open_picture, read_digits\n"
+        "from nndl.pretrained import pretrained\n"
+        "picture = open_picture(sys.argv[1])\n"
+        "reading = read_digits(pretrained(), picture.brightness, picture.size)\n"
+        "peak = int(re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())[1])\n"
+        "print(json.dumps([reading.text, reading.digits[0].box, peak]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    text, box, peak = json.loads(done.stdout)
+    assert text == "1"
+    np.testing.assert_allclose(box, (4000, 2000, 600, 5000), atol=30)
+    assert peak < 300_000  # KiB
+
+
+def save(picture: Picture, path: Path) -> str:
+    Image.fromarray((255 * picture).astype(np.uint8)).save(path)
+    return str(path)
+
+
+def test_predict_prints_json_and_fails_only_if_nothing_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, text = sheet([[0, 1], [2]])
+    good = save(picture, tmp_path / "good.png")
+    blank = save(np.full((50, 50), 0.9), tmp_path / "blank.png")
+    bad = str(tmp_path / "absent.png")
+    assert predict.main(["--json", bad, good, blank]) == 0
+    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first.keys() == {"file", "error"}
+    assert first["file"] == bad
+    assert second["file"] == good
+    assert second["text"] == text
+    assert second["unsure"] is False
+    assert [d["digit"] for d in second["digits"]] == [int(c) for c in text if c != "/"]
+    assert all(0.6 < d["probability"] <= 1 and len(d["box"]) == 4 for d in second["digits"])
+    assert third == {"file": blank, "text": "", "digits": [], "unsure": True}
+    assert predict.main(["--json", bad, blank]) == 1
+
+
+def test_predict_draws_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.png"
+    one = save(photograph(DIGITS[0]), tmp_path / "one.png")
+    many = save(sheet([[0, 1, 2]])[0], tmp_path / "many.png")
+    assert predict.main([one, many, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"{one}: {DRAWN.labels[0]}  (probability ")
+    assert printed[1].startswith(f"{many}: {''.join(map(str, DRAWN.labels[:3]))}  (3 digits, ")
+    assert read_picture(out).shape[1] > 500
+    with pytest.raises(UsageError, match="give another --out"):
+        predict.main([one, "--out", one])
+
+
+def test_the_drawing_has_a_box_and_an_image_for_each_digit(tmp_path: Path) -> None:
+    pictures = [open_picture(save(sheet([[0, 1, 2]])[0], tmp_path / "x.png"))] * 2
+    readings = [read_digits(NET, p.brightness, p.size) for p in pictures]
+    fig = plot_readings(pictures, readings)
+    boxes = [len(ax.patches) for ax in fig.axes if ax.patches]
+    assert boxes == [3, 3]
+    seen = [ax for ax in fig.axes if not ax.patches]
+    assert len(seen) == 6
+    np.testing.assert_array_equal(
+        np.ravel(seen[0].images[0].get_array()), readings[0].digits[0].image
+    )
+
+
+def test_another_network_is_given_by_flag_or_as_the_first_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, other = tmp_path / "net.npz", tmp_path / "other.npz"
+    save_network(NET, path)
+    save_network(Network([4, 3, 2], rng=0), other)
+    picture = save(photograph(DIGITS[0]), tmp_path / "x.png")
+    outputs = []
+    for args in ([picture], ["--network", str(path), picture], [str(path), picture]):
+        assert predict.main(["--json", *args]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert len(set(outputs)) == 1
+    with pytest.raises(CommandError, match="takes 4 numbers"):
+        predict.main([str(other), picture])
+    with pytest.raises(SystemExit):
+        predict.main([str(path)])

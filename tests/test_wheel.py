@@ -89,6 +89,6 @@ def test_the_commands_work_in_an_empty_folder(scripts: Path, digits: Path, tmp_p
     assert out.endswith(f"written to {run}\n")
     assert f"drawn in {run}: " in typed("nndl", "evaluate", run)
     assert typed("nndl", "plot", run) == "written to curves.png\n"
-    assert "one.png: " in typed("nndl", "predict", run, tmp_path / "one.png")
+    assert "one.png: " in typed("nndl", "predict", tmp_path / "one.png")
     assert "c1-net30" in typed("nndl", "reproduce", "list")
-    assert {path.name for path in work.iterdir()} == {"results", "curves.png"}
+    assert {path.name for path in work.iterdir()} == {"results", "curves.png", "readings.png"}

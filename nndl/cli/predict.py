@@ -1,84 +1,150 @@
-"""Let a trained network read photographs or drawings of digits, one digit in each.
+"""Read handwritten digits in photographs, scans and drawings.
 
-nndl predict results/runs/mnist-100 seven.jpg three.png
+nndl predict seven.jpg sheet.png
+nndl predict --network results/runs/mnist-100 seven.jpg
 """
 
 from __future__ import annotations
 
 import argparse
-
-import numpy as np
+import json
+from pathlib import Path
+from typing import Any
 
 from nndl.cli.errors import FAILED, CommandError, UsageError, say
 from nndl.cli.options import Parser, import_plots, path_of, program_name
 from nndl.cli.run_folder import RunFolder
-from nndl.data import mnist_like, read_picture
+from nndl.data.photo import Picture, Reading, open_picture, read_digits
+from nndl.network import Network
+from nndl.pretrained import pretrained
 from nndl.storage import load
 from nndl.text import printable
+
+SUFFIXES = {".npz", ".safetensors", ".json"}  # of a network's file
+DRAWN = 100  # pictures that are drawn, at most
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the flags."""
     parser = Parser(
-        prog=program_name("predict"),
-        description="Let a trained network read photographs or drawings of digits.",
-    )
-    parser.add_argument(
-        "run", type=path_of, metavar="RUN", help="folder of a run, or the file of a network"
+        prog=program_name("predict"), description="Read handwritten digits in pictures."
     )
     parser.add_argument(
         "pictures",
         type=path_of,
         nargs="+",
         metavar="PICTURE",
-        help="dark on light or light on dark, the digit alone on its paper",
+        help="one digit or several, in lines; dark on light or light on dark",
+    )
+    parser.add_argument(
+        "--network",
+        type=path_of,
+        metavar="RUN",
+        help="folder of a run, or the file of a network (default: the one that comes with nndl; a "
+        "folder or a network as the first PICTURE is taken for it too)",
     )
     parser.add_argument(
         "--out",
         type=path_of,
         metavar="FILE",
-        help="where to draw what the network saw, .png or .svg (default: answers.png beside the "
-        "network)",
+        help="where to draw the pictures and what the network saw, .png or .svg (default: "
+        "readings.png; with --json, nothing is drawn)",
     )
-    return parser.parse_args(argv)
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    args = parser.parse_args(argv)
+    first = args.pictures[0]
+    if not args.network and (first.is_dir() or first.suffix in SUFFIXES):
+        args.network = args.pictures.pop(0)
+        if not args.pictures:
+            parser.error(f"{first} is a network; expected at least one picture after it")
+    if not args.json:
+        args.out = args.out or Path("readings.png")
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command with these arguments; return the exit status."""
+    """Run the command with these arguments; return the exit status: 0 if a picture was read."""
     args = parse(argv)
-    folder = args.run if args.run.is_dir() else args.run.parent
-    out = args.out or folder / "answers.png"
-    net = load(args.run) if args.run.is_file() else RunFolder(args.run).network()
-    if net.n_in != 784 or net.n_out < 2:
-        raise CommandError(
-            f"pictures become 784 pixels of one of several digits, but {args.run} takes "
-            f"{net.n_in} numbers and has {net.n_out} outputs: give a network of digits"
-        )
-    if out.resolve() in {path.resolve() for path in args.pictures}:
-        raise UsageError(f"{out} is a picture to read: give another --out to draw to")
-    pictures, images, status = [], [], 0
+    net = _network(args.network)
+    if args.out and args.out.resolve() in {path.resolve() for path in args.pictures}:
+        raise UsageError(f"{args.out} is a picture to read: give another --out to draw to")
+    drawn: list[tuple[Picture, Reading]] = []
+    some = False
     for path in args.pictures:
         try:
-            picture = read_picture(path)
-            images.append(mnist_like(picture))
+            picture = open_picture(path)
         except (OSError, ValueError) as error:
-            reason = error if str(path) in str(error) else f"{path}: {error}"
-            say(f"{program_name('predict')}: error: {reason}")
-            status = FAILED
+            message = _report(path, getattr(error, "strerror", None) or str(error))
+            if args.json:
+                print(json.dumps({"file": str(path), "error": message}), flush=True)
             continue
-        every = 1 + max(picture.shape) // 400  # drawn small: no need to keep all of it
-        pictures.append(picture[::every, ::every])
-        outputs = net(images[-1][:, None])[:, 0]
-        second, first = np.argsort(outputs)[-2:]
-        print(
-            f"{printable(path)}: {first}  (output {outputs[first]:.2f}; next {second}, "
-            f"{outputs[second]:.2f})"
-        )
-    if images:
-        import_plots()
-        from nndl import plots
+        if picture.frames > 1:
+            say(f"{path} holds {picture.frames} pictures: the first is read")
+        try:
+            reading = read_digits(net, picture.brightness, picture.size)
+        except ValueError as error:
+            reading = Reading(())
+            _report(path, str(error))
+        some = some or bool(reading.lines)
+        if args.json:
+            print(json.dumps(_record(path, reading)), flush=True)
+        elif reading.lines:
+            print(f"{printable(path)}: {_summary(reading)}", flush=True)
+        if args.out and len(drawn) < DRAWN:
+            drawn.append((picture, reading))
+    if drawn:
+        _draw(args.out, drawn)
+        if not args.json:
+            print(f"what the network saw is in {printable(args.out)}")
+    return 0 if some else FAILED
 
-        fig = plots.plot_outputs(pictures, np.stack(images), net(np.stack(images, axis=1)).T)
-        plots.save(fig, out)
-        print(f"what the network saw is in {printable(out)}")
-    return status
+
+def _report(path: Path, reason: str) -> str:
+    """Print why a picture was not read; return the message."""
+    message = reason if str(path) in reason else f"{path}: {reason}"
+    say(f"{program_name('predict')}: error: {message}")
+    return message
+
+
+def _network(path: Path | None) -> Network:
+    if path is None:
+        return pretrained()
+    net = load(path) if path.is_file() else RunFolder(path).network()
+    if net.n_in != 784 or net.n_out < 2:
+        raise CommandError(
+            "expected a network of digits, which takes 784 pixels and has an output for each "
+            f"digit, but {path} takes {net.n_in} numbers and has {net.n_out} outputs"
+        )
+    return net
+
+
+def _record(path: Path, reading: Reading) -> dict[str, Any]:
+    """Return what --json prints for a picture."""
+    digits = [
+        {"digit": d.digit, "probability": round(d.probability, 4), "box": list(d.box)}
+        for d in reading.digits
+    ]
+    return {"file": str(path), "text": reading.text, "digits": digits, "unsure": reading.unsure}
+
+
+def _summary(reading: Reading) -> str:
+    """Return a line about a reading."""
+    digits = reading.digits
+    if len(digits) == 1:
+        second, first = digits[0].outputs.argsort()[-2:]
+        outputs = digits[0].outputs
+        numbers = f"{outputs[first]:.2f}; next {second}, {outputs[second]:.2f}"
+        unsure = "unsure: perhaps another digit, or none; " if reading.unsure else ""
+        return f"{first}  ({unsure}probability {numbers})"
+    least = min(digits, key=lambda d: d.probability)
+    unsure = "unsure; " if reading.unsure else ""
+    numbers = f"the least sure a {least.digit}, probability {least.probability:.2f}"
+    return f"{reading.text}  ({unsure}{len(digits)} digits, {numbers})"
+
+
+def _draw(out: Path, drawn: list[tuple[Picture, Reading]]) -> None:
+    import_plots()
+    from nndl import plots
+    from nndl.data.photo.plot import plot_readings
+
+    plots.save(plot_readings(*zip(*drawn, strict=True)), out)

@@ -21,7 +21,7 @@ from nndl.data.synthetic import synthetic_digits
 from nndl.dataset import Dataset
 
 if TYPE_CHECKING:
-    from nndl.data.photo import mnist_like, read_picture
+    from nndl.data.photo import mnist_like, open_picture, read_digits, read_picture
 
 __all__ = [
     "Dataset",
@@ -34,6 +34,8 @@ __all__ = [
     "load_mnist",
     "materialize",
     "mnist_like",
+    "open_picture",
+    "read_digits",
     "read_idx",
     "read_picture",
     "shift",
@@ -46,7 +48,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import nndl.data.photo, and with it Pillow and scipy.ndimage, when it is first used."""
-    if name in ("mnist_like", "read_picture"):
+    if name in ("mnist_like", "open_picture", "read_digits", "read_picture"):
         from nndl.data import photo
 
         return getattr(photo, name)

@@ -60,7 +60,7 @@ class Race:
     inference: bool = False  # a round is the 10,000 test images instead of the training images
 
 
-NNDL = Entry("nndl", "with_nndl.train", many_threads=True)
+NNDL = Entry("nndl", "with_nndl.train")
 TORCH = Entry("PyTorch, nn and autograd", "with_torch.train", library="torch", many_threads=True)
 JAX = Entry("JAX, jitted scan", "with_jax.train", library="jax", many_threads=True)
 HALF = {"mu": 0.5}
@@ -68,10 +68,10 @@ HALF = {"mu": 0.5}
 CHAPTER_1 = (
     Entry("the two large products alone", "with_numpy.products_only"),
     NNDL,
-    Entry("nndl, uint8 pixels", "with_nndl.train", {"raw": True}, many_threads=True),
-    Entry("nndl, L2", "with_nndl.train", {"lmbda": 5.0}, many_threads=True),
-    Entry("nndl, L1", "with_nndl.train", {"lmbda_l1": 5.0}, many_threads=True),
-    Entry("nndl, momentum", "with_nndl.train", HALF, many_threads=True),
+    Entry("nndl, uint8 pixels", "with_nndl.train", {"raw": True}),
+    Entry("nndl, L2", "with_nndl.train", {"lmbda": 5.0}),
+    Entry("nndl, L1", "with_nndl.train", {"lmbda_l1": 5.0}),
+    Entry("nndl, momentum", "with_nndl.train", HALF),
     JAX,
     Entry("JAX, jitted scan, momentum", "with_jax.train", HALF, "jax", many_threads=True),
     Entry("NumPy, matrix form", "with_numpy.matrix_form"),

@@ -16,7 +16,7 @@ from nndl._typing import Array
 from nndl.batches import Transform, mini_batches
 from nndl.dataset import Dataset
 from nndl.layers import Layer
-from nndl.parallel import infer, steps
+from nndl.parallel import infer
 from nndl.rng import Rng, Streams, generator
 from nndl.stack import Stack
 from nndl.step import Step
@@ -195,7 +195,6 @@ class Network(Stack):
         transform: Transform | None = None,
         stop: Callable[[int], bool] = lambda done: False,
         skip: int = 0,
-        threads: int | None = None,
     ) -> Iterator[int]:
         """Train by mini-batch stochastic gradient descent: yield each epoch, from 0, at its end.
 
@@ -216,8 +215,6 @@ class Network(Stack):
             Called after each chunk of 500 images, or each larger mini-batch; true ends training.
         skip : int
             Images of the first epoch to skip, to resume where `stop` was called with that number.
-        threads : int, optional
-            For large mini-batches, by default one per core; the result is the same for any number.
 
         Raises
         ------
@@ -228,9 +225,7 @@ class Network(Stack):
         """
         validation.check_dataset(training, self.n_in, self.n_out)
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda)
-        validation.check(
-            lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta, threads=threads
-        )
+        validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
         permutation = order or streams.shuffle.permutation
         prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
@@ -242,12 +237,11 @@ class Network(Stack):
                 chunks = mini_batches(
                     training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare, done
                 )
-                ignored = np.errstate(over="ignore", invalid="ignore")
-                with one_thread(), ignored, steps(self, mini_batch_size, threads) as take_step:
+                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
                     for chunk in chunks:
                         step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
                         for x, y, weights in chunk:
-                            take_step(x, y, streams.dropout, step, weights)
+                            self.take_step(x, y, streams.dropout, step, weights)
                         validation.check_finite(self.parameters, epoch, rate)
                         done += sum(x.shape[1] for x, _, _ in chunk)
                         if done < n and stop(done):

@@ -20,7 +20,7 @@ from nndl._typing import Array
 
 __all__ = ["GEMM"]
 
-SMALL = 2**20  # multiplications: for fewer, releasing the GIL takes longer than it saves
+SMALL = 2**18  # multiplications: for fewer, releasing the GIL takes longer than it saves
 
 _N, _T = ctypes.c_char(b"N"), ctypes.c_char(b"T")
 _TRANS = ctypes.addressof(_N), ctypes.addressof(_T)

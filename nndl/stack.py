@@ -42,17 +42,13 @@ class Stack:
     ) -> None:
         self.cost, self.dtype = cost, check_kinds(cost, dtype)
         arguments = (layers, input_shape, cost, activation, output, init, dropout)
-        layers, self.input_shape = _as_layers(*arguments)
-        self.connect(layers)
+        self.layers, self.input_shape = _as_layers(*arguments)
+        self.output = cast("Dense", self.layers[-1])
+        self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
         self.n_in, self.n_out = prod(self.input_shape), self.output.n_out
         rng, shape = generator(rng), Planes(self.input_shape)
         for layer in self.layers:
             shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
-
-    def connect(self, layers: Sequence[Layer]) -> None:
-        """Set the layers of the network; parallel training uses this for replicas."""
-        self.layers, self.output = tuple(layers), cast("Dense", layers[-1])
-        self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
 
     @property
     def weights(self) -> tuple[Array, ...]:

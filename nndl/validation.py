@@ -77,7 +77,6 @@ RULES = {
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
     "patience": _at_least(1, _WHOLE, optional=True),
     "halve_after": _at_least(1, _WHOLE, optional=True),
-    "threads": _at_least(1, _WHOLE, optional=True),
     "n_out": _at_least(1, f"{_WHOLE} of neurons"),
     "maps": _at_least(1, _WHOLE),
     "size": _at_least(1, _WHOLE),

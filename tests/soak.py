@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,7 +53,6 @@ class Run:
     settings: Settings
     net: Callable[[], Network]
     transform: Transform | None = None
-    threads: int = 1
 
 
 def conv() -> Network:
@@ -67,12 +66,6 @@ RUNS = {
     "dense": Run(5_000, HARD, lambda: Network([784, 300, 100, 10], dropout=0.2, rng=0)),
     "conv": Run(1_500, HARD, conv),
     "distortions": Run(2_000, HARD, lambda: Network([784, 30, 10], rng=0), ElasticDistortion()),
-    "threads": Run(
-        10_000,
-        replace(HARD, mini_batch_size=100),
-        lambda: Network([784, 500, 100, 10], dropout=0.2, rng=0),
-        threads=2,
-    ),
 }
 
 
@@ -92,7 +85,6 @@ def child(name: str, folder: Path) -> None:
         run.settings,
         validation=sets["validation"],
         transform=run.transform,
-        threads=run.threads,
         after_epoch=checkpoints.after_epoch,
         checkpoint=checkpoints.save,
         checkpoint_seconds=0.1,

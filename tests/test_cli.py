@@ -568,15 +568,6 @@ def test_a_finished_run_that_is_extended_equals_a_longer_run(
     assert "nothing to do" in nndl(f"train --resume {extended}").out
 
 
-def test_any_number_of_threads_trains_the_same_network(digits: Path, tmp_path: Path) -> None:
-    for threads in (1, 2):
-        line = f"train --data {digits} --hidden 5 --conv 20 --mini-batch-size 200 --epochs 1"
-        done = nndl(f"{line} --threads {threads} --out {tmp_path / str(threads)}")
-        assert done.status == 0, done.err
-    assert same_run(tmp_path / "1", tmp_path / "2")
-    assert nndl("train --threads 0").status == 2
-
-
 @pytest.mark.filterwarnings("ignore:.* which is chance:UserWarning")
 def test_a_run_that_patience_ended_is_extended_by_more_patience(
     digits: Path, tmp_path: Path

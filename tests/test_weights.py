@@ -11,7 +11,6 @@ from nndl.costs import COSTS, cross_entropy, log_likelihood
 from nndl.data import Dataset, shifted_fivefold
 from nndl.layers import Dense
 from nndl.network import Network
-from nndl.parallel import shard_bounds
 from nndl.training import evaluate
 
 RNG = np.random.default_rng(3)
@@ -128,16 +127,3 @@ def test_the_digest_of_a_data_set_depends_on_its_weights() -> None:
 def test_weights_that_are_not_one_number_for_each_image_are_refused(weights, message) -> None:
     with pytest.raises(ValueError, match=message):
         Dataset(IMAGES, LABELS, "weighted", weights=weights)
-
-
-@pytest.mark.parametrize("kind", ["quadratic", "convolution"])
-def test_weights_go_with_their_examples_into_the_shards_of_a_large_mini_batch(
-    monkeypatch, kind
-) -> None:
-    monkeypatch.setattr("nndl.parallel.WORK", 100)
-    sharded, whole = NETWORKS[kind](), NETWORKS[kind]()
-    assert len(shard_bounds(sharded, 12)) > 2
-    in_shards = step(sharded, WEIGHTED)
-    monkeypatch.setattr("nndl.parallel.WORK", 2**26)
-    for p, q in zip(in_shards, step(whole, WEIGHTED), strict=True):
-        np.testing.assert_allclose(p, q, rtol=1e-10, atol=1e-13)

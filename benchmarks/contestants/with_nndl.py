@@ -43,7 +43,6 @@ def train(
         lmbda_l1=lmbda_l1,
         mu=mu,
         order=lambda n: next(orders),
-        threads=task.threads,
     )
     for _ in epochs:
         yield net.predict

@@ -22,7 +22,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.batches import Transform
 from nndl.cli.config import SAMPLE, Config, add_flags, settings_given
 from nndl.cli.errors import FAILED, CommandError, UsageError
-from nndl.cli.options import Parser, import_plots, number, path_of, program_name, whole
+from nndl.cli.options import Parser, import_plots, number, path_of, program_name
 from nndl.cli.run_folder import RunFolder, free_name
 from nndl.conv import Conv
 from nndl.costs import COSTS
@@ -138,13 +138,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="S",
         help="write a checkpoint every S seconds within an epoch, besides that at its end "
         "(default: 60)",
-    )
-    group.add_argument(
-        "--threads",
-        type=whole,
-        metavar="N",
-        help="threads for large mini-batches (default: one per core; the result is the same for "
-        "any number)",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="show network, data and settings, and stop"
@@ -315,7 +308,6 @@ def run(
             after_epoch=after_epoch,
             checkpoint=checkpoints.save,
             checkpoint_seconds=args.checkpoint_seconds,
-            threads=args.threads,
             state=state,
         )
     except DivergedError as error:

@@ -127,7 +127,6 @@ def _train(job: Job, *, every_epoch: bool = True) -> Outcome:
         rng=job.rng,
         transform=e.transform,
         regularized_cost=True,  # as network2 measures it
-        threads=1,  # each job has a process of its own
     )
     return Outcome(job.net, history.epochs, _final_accuracies(job, history))
 
@@ -142,7 +141,6 @@ def _train_accuracy_only(job: Job) -> Outcome:
         settings.eta,
         lmbda=settings.lmbda,
         rng=job.rng,
-        threads=1,
     )
     for _ in epochs:
         measured = accuracy(job.net, job.validation)
@@ -217,7 +215,6 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
         regularized_cost=True,
         after_epoch=after_epoch,
         state=state,
-        threads=1,
     )
     wrong = mistakes(net, job.test)
     final |= {

@@ -94,7 +94,6 @@ def train(
     after_epoch: Callback | None = None,
     checkpoint: Callback | None = None,
     checkpoint_seconds: float = 60.0,
-    threads: int | None = None,
     state: State | None = None,
 ) -> History:
     """Train a network in place and return its `History`.
@@ -112,7 +111,7 @@ def train(
         Other sets to evaluate after every epoch: ``{"training": training, "test": test}``.
     rng : int, Generator or None
         Seed of shuffling, dropout and augmentation.
-    order, transform, threads
+    order, transform
         As for `Network.sgd`.
     regularized_cost : bool
         Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
@@ -206,7 +205,6 @@ def train(
             transform=transform,
             stop=stop,
             skip=skip,
-            threads=threads,
         )
         start, last = perf_counter(), [p.copy() for p in net.parameters]
         try:

@@ -134,10 +134,6 @@ class ReLU(Activation):
     def prime(self, a: Array) -> Array:
         return np.sign(a)
 
-    def delta(self, nabla_a: Array, a: Array) -> Array:
-        np.copyto(nabla_a, 0, where=a <= 0)  # in a third of the time of multiplying by the sign
-        return nabla_a
-
 
 class Identity(Activation):
     """The linear neuron a = z, whose derivative is 1."""

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
-from nndl.blas import Adder, add_scaled, columns, gemm_of
+from nndl.blas import Adder, accumulate, add_scaled, columns, gemm_of
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
 from nndl.step import Step, Weights
@@ -32,9 +32,9 @@ class Planes(Shape):
     """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
 
 
-CACHE = 2**18  # numbers that the patches of a block of pictures may have: 1 MiB in float32
+CACHE = 2**19  # numbers that the patches of a block of pictures may have: 1 MiB in float32
 LARGEST = 2**24  # numbers that the outputs of a block may have, however few weights make them
-FEW_MAPS = 24  # up to so many input maps, the gradient is faster by patches than by shifts
+FEW_MAPS = 24  # up to so many input maps, the backward pass is faster by patches than by shifts
 
 
 class Conv(Weights, Layer):
@@ -298,29 +298,47 @@ class _Block:
         out = nabla_x.T.reshape(m, height, width, c)
         nabla = self.nabla[:m] if conv.padding else out
         nabla[...] = 0
-        gemm, n = gemm_of(nabla), self.length
         filters = np.ascontiguousarray(conv.w.reshape(conv.maps, -1, c).swapaxes(0, 1))
-        deltas = delta_z.reshape(m, -1, conv.maps)
-        for picture, delta in zip(nabla.reshape(m, -1, c), deltas, strict=True):
-            delta_t = delta[:n].T
-            for w, s in zip(filters, self.shifts, strict=True):
-                gemm(1.0, w.T, delta_t, 1.0, picture[s : s + n].T, 0, 0, 1)
+        if c <= FEW_MAPS:
+            self._by_patches(filters, delta_z, nabla)
+        else:
+            self._by_shifts(filters, delta_z, nabla)
         if conv.padding:
             p = conv.padding
             out[...] = nabla[:, p : p + height, p : p + width]
 
+    def _by_shifts(self, filters: Array, delta_z: Array, nabla: Array) -> None:
+        gemm, n, (m, _, _, c) = gemm_of(nabla), self.length, nabla.shape
+        deltas = delta_z.reshape(m, -1, self.conv.maps)
+        for picture, delta in zip(nabla.reshape(m, -1, c), deltas, strict=True):
+            delta_t = delta[:n].T
+            for w, s in zip(filters, self.shifts, strict=True):
+                gemm(1.0, w.T, delta_t, 1.0, picture[s : s + n].T, 0, 0, 1)
+
+    def _by_patches(self, filters: Array, delta_z: Array, nabla: Array) -> None:
+        (rows, across, maps), size, stride = self.conv.shape_z, self.conv.size, self.conv.stride
+        delta = delta_z[self.begins].reshape(-1, maps)
+        gemm, part = gemm_of(nabla), columns(nabla.shape[3], len(delta), nabla.dtype)
+        pixels = part.T.reshape(-1, rows, across, nabla.shape[3])
+        for w, (i, j) in zip(filters, np.ndindex(size, size), strict=True):
+            gemm(1.0, w.T, delta.T, 0.0, part, 0, 0, 1)
+            last_i, last_j = i + rows * stride, j + across * stride
+            nabla[:, i:last_i:stride, j:last_j:stride] += pixels
+
     def gradient(self, delta_z: Array, x: Array, nabla_w: Array) -> None:
         """Add delta @ x.T over all patches to nabla_w."""
-        conv, gemm = self.conv, gemm_of(nabla_w)
+        conv, gemm, m = self.conv, gemm_of(nabla_w), len(delta_z)
         maps, c = conv.maps, conv.shape_in[2]
         if c <= FEW_MAPS:
-            patches = self.patches_of(x)
+            # The patches of a mini-batch that is one block are still there from the forward pass.
+            whole = self.patches[:, : m * prod(conv.shape_z[:2])]
+            patches = whole if m == conv.m else self.patches_of(x)
             delta = delta_z[self.begins].reshape(-1, maps)
-            gemm(1.0, patches, delta.T, 1.0, nabla_w.T, 0, 1, 1)
+            accumulate(nabla_w, len(delta))(delta.T, patches, 1.0, 1.0)
             return
-        pictures, n = self.pictures(x).reshape(len(delta_z), -1, c), self.length
+        pictures, n = self.pictures(x).reshape(m, -1, c), self.length
         nabla = np.zeros((len(self.shifts), maps, c), nabla_w.dtype)
-        for picture, delta in zip(pictures, delta_z.reshape(len(delta_z), -1, maps), strict=True):
+        for picture, delta in zip(pictures, delta_z.reshape(m, -1, maps), strict=True):
             delta_t = delta[:n].T
             for nabla_k, s in zip(nabla, self.shifts, strict=True):
                 gemm(1.0, picture[s : s + n].T, delta_t, 1.0, nabla_k.T, 0, 1, 1)

@@ -76,19 +76,7 @@ class Conv(Weights, Layer):
         the pictures are smaller than a filter or than a pool.
     """
 
-    buffers = (
-        "m",
-        "x",
-        "a",
-        "work",
-        "nabla_x",
-        "nabla_w",
-        "later",
-        "delta_from",
-        "add_w",
-        "add_b",
-        "add_v",
-    )
+    buffers = ("m", "x", "a", "work", "nabla_x", "nabla_w", "later", "delta_from")
 
     def __init__(
         self,

@@ -59,19 +59,7 @@ class Layer(Protocol):
 class Dense(Weights, Layer):
     """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
 
-    buffers = (
-        "m",
-        "x",
-        "z",
-        "a",
-        "nabla_x",
-        "ones",
-        "affine",
-        "transposed",
-        "add_w",
-        "add_b",
-        "add_v",
-    )
+    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed")
 
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initializer = default

@@ -79,6 +79,7 @@ class Weights:
         """Prepare what the steps of one mini-batch size have in common."""
         self.add_w, self.add_b = self.adder(self.w), self.adder(self.b)
         self.add_v: tuple[Array, Adder, Adder] | None = None
+        self.sign: Array | None = None  # a buffer for L1
 
     def move(self, delta: Any, x: Any, delta_b: Any, ones: Any, step: Step) -> None:
         """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
@@ -90,7 +91,10 @@ class Weights:
                 self.add_v = self.v_w, self.adder(self.v_w), self.adder(self.v_b)
             _, add_w, add_b = self.add_v
         take_step(self.b, self.v_b, add_b, delta_b, ones, step.alpha, step.mu)
-        take_step(self.w, self.v_w, add_w, delta, x, step.alpha, step.mu, step.decay, step.l1)
+        if step.l1 and self.sign is None:
+            self.sign = np.empty_like(self.w)
+        numbers = step.alpha, step.mu, step.decay, step.l1
+        take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign)
 
     @property
     def shapes(self) -> str:
@@ -104,7 +108,8 @@ class Weights:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy needs no buffers: after a large mini-batch they outweigh the weights.
-        return {k: v for k, v in vars(self).items() if k not in self.buffers}
+        left_out = {*self.buffers, "add_w", "add_b", "add_v", "sign"}
+        return {k: v for k, v in vars(self).items() if k not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -122,16 +127,18 @@ def take_step(
     mu: float = 0.0,
     decay: float = 0.0,
     l1: float = 0.0,
+    sign: Array | None = None,
 ) -> None:
     """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
 
     Without velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
     it, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
-    ``add`` adds alpha delta @ x.T to w, or to v.
+    ``add`` adds alpha delta @ x.T to w, or to v; ``sign`` is a buffer like w.
     """
-    sign = w.clip(*_NEAR_0[w.itemsize]) if l1 else None  # sgn(w) * _TINY, before w moves
+    if l1:
+        sign = w.clip(*_NEAR_0[w.itemsize], out=sign)  # sgn(w) * _TINY, before w moves
     add(delta, x, alpha, 1 - decay if v is None else mu)
-    if sign is not None:
+    if sign is not None and l1:
         add_scaled(w if v is None else v, -l1 / _TINY, sign)
     if v is not None:
         if decay:

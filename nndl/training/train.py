@@ -146,7 +146,7 @@ def train(
     -----
     UserWarning
         If the training set lacks classes that the validation set has; if accuracy stays at chance
-        for 3 epochs: the message names the cause.
+        for 3 epochs on 500 training images or more: the message names the cause.
 
     Examples
     --------
@@ -214,7 +214,8 @@ def train(
                 row |= _measure(net, sets, *penalty)
                 _check_finite(row, len(history))
                 history.append(row)
-                if len(history) == EPOCHS and (cause := diagnose(net, training, history)):
+                enough = len(history) == EPOCHS and len(training) >= ENOUGH
+                if enough and (cause := diagnose(net, training, history)):
                     warnings.warn(cause, stacklevel=2)
                 if validation is not None:
                     _judge(net, state, settings)
@@ -238,6 +239,7 @@ def train(
     return history
 
 
+ENOUGH = 500  # training images: with fewer, three epochs are too few steps to judge
 _MAY_CHANGE = ("epochs", "patience", "halve_after")
 
 

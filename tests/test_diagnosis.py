@@ -59,6 +59,12 @@ def test_train_warns_once_of_the_cause() -> None:
     assert len(caught) == 1
 
 
+def test_train_does_not_judge_fewer_than_500_images() -> None:
+    settings, few = Settings(epochs=3, eta=1e-7), DIGITS[:499]
+    history = train(Network([784, 10], rng=1), few, settings, monitor={"training": few}, rng=2)
+    assert diagnose(Network([784, 10], rng=1), few, history) is not None  # it would have spoken
+
+
 def test_raw_pixels_are_found_unless_they_are_uint8() -> None:
     for data, found in (
         (raw(255.0), True),

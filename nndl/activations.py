@@ -134,6 +134,10 @@ class ReLU(Activation):
     def prime(self, a: Array) -> Array:
         return np.sign(a)
 
+    def delta(self, nabla_a: Array, a: Array) -> Array:
+        nabla_a *= a > 0  # `prime` as a mask, which takes less time
+        return nabla_a
+
 
 class Identity(Activation):
     """The linear neuron a = z, whose derivative is 1."""

@@ -75,6 +75,7 @@ RULES = {
     "m": _at_least(1, "a number of examples"),
     "epochs": _at_least(0, _WHOLE),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
+    "threads": _at_least(1, _WHOLE, optional=True),
     "patience": _at_least(1, _WHOLE, optional=True),
     "halve_after": _at_least(1, _WHOLE, optional=True),
     "n_out": _at_least(1, f"{_WHOLE} of neurons"),

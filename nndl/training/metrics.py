@@ -11,9 +11,9 @@ from scipy.special import ndtri
 
 from nndl._typing import Array
 from nndl.dataset import Dataset
+from nndl.inference import infer
 from nndl.network import Network
 from nndl.notebook import ConfusionMatrix
-from nndl.parallel import infer
 from nndl.validation import check, check_dataset, one_hot
 
 __all__ = [

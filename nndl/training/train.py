@@ -90,6 +90,7 @@ def train(
     order: Callable[[int], NDArray[np.integer]] | None = None,
     transform: Transform | None = None,
     regularized_cost: bool = False,
+    threads: int | None = None,
     progress: bool = False,
     after_epoch: Callback | None = None,
     checkpoint: Callback | None = None,
@@ -116,6 +117,9 @@ def train(
     regularized_cost : bool
         Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
         the costs of training and validation can be compared, and fall while the network learns.
+    threads : int, optional
+        By default all cores. Mini-batches of 32 examples or more use several; the result does not
+        depend on their number.
     progress : bool
         Print a line after every epoch, and show a progress bar on a terminal.
     after_epoch : callable (net, state), optional
@@ -205,6 +209,7 @@ def train(
             transform=transform,
             stop=stop,
             skip=skip,
+            threads=threads,
         )
         start, last = perf_counter(), [p.copy() for p in net.parameters]
         try:

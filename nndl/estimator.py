@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isqrt
 from numbers import Real
 from typing import Any, Self
@@ -56,7 +56,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         layer has softmax neurons with the log-likelihood cost, and sigmoid neurons with the others.
     dropout : float
         Probability of dropping the output of a hidden layer in training.
-    epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after
+    epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after, schedule, warmup
         As in `nndl.Settings`. ``lmbda`` and ``lmbda_l1`` are divided by the sum of the weights of
         the examples, or by their number if they have none.
     scale : "auto", "standard", "none" or float
@@ -113,12 +113,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dropout: float = 0.0,
         epochs: int = 50,
         mini_batch_size: int = 32,
-        eta: float = 0.05,
+        eta: float | Callable[[float], float] = 0.05,
         lmbda: float = 1.0,
         lmbda_l1: float = 0.0,
         mu: float = 0.9,
         patience: int | None = None,
         halve_after: int | None = None,
+        schedule: str = "constant",
+        warmup: float = 0.0,
         scale: str | float = "auto",
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.1,
@@ -141,6 +143,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mu = mu
         self.patience = patience
         self.halve_after = halve_after
+        self.schedule = schedule
+        self.warmup = warmup
         self.scale = scale
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -222,7 +226,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            As `fit`; if the first call has no ``classes``, or ``class_weight`` is "balanced".
+            As `fit`; if the first call has no ``classes``, ``class_weight`` is "balanced", or the
+            settings depend on the number of epochs.
         """
         continued = hasattr(self, "network_")
         features, target = self._validated(X, y, reset=not continued)
@@ -239,6 +244,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start(features, weights)
         training, factor = self._dataset(features, labels, weights)
         settings = self._settings(factor)
+        if not settings.is_constant:
+            raise ValueError(
+                "schedule, warmup and a function as eta need the number of epochs, which "
+                "partial_fit does not know: use fit, or a constant eta"
+            )
         for _ in self.network_.sgd(
             training,
             1,
@@ -286,6 +296,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             mu=self.mu,
             patience=self.patience,
             halve_after=self.halve_after,
+            schedule=self.schedule,
+            warmup=self.warmup,
         )
 
     def _labels(

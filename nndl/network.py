@@ -185,7 +185,7 @@ class Network(Stack):
         training: Dataset,
         epochs: int,
         mini_batch_size: int,
-        eta: float | Callable[[int], float],
+        eta: float | Callable[[float], float],
         *,
         lmbda: float = 0.0,
         lmbda_l1: float = 0.0,
@@ -195,16 +195,18 @@ class Network(Stack):
         transform: Transform | None = None,
         stop: Callable[[int], bool] = lambda done: False,
         skip: int = 0,
+        first: int = 0,
     ) -> Iterator[int]:
-        """Train by mini-batch stochastic gradient descent: yield each epoch, from 0, at its end.
+        """Train by mini-batch stochastic gradient descent: yield each epoch's number at its end.
 
         Parameters
         ----------
         training : Dataset
             Of n images. The last mini-batch of an epoch may be smaller.
         eta : float, or callable epoch -> float
+            Learning rate; a function is given the epochs done before each step, as 2.5.
         lmbda, lmbda_l1, mu : float
-            Learning rate, regularization and momentum, as for `update_mini_batch`.
+            Regularization and momentum, as for `update_mini_batch`.
         rng : int, Generator, Streams or None
             For shuffling, dropout and augmentation.
         order : callable n -> permutation of range(n), optional
@@ -215,6 +217,8 @@ class Network(Stack):
             Called after each chunk of 500 images, or each larger mini-batch; true ends training.
         skip : int
             Images of the first epoch to skip, to resume where `stop` was called with that number.
+        first : int
+            The number of the first epoch, for eta and in errors.
 
         Raises
         ------
@@ -224,7 +228,7 @@ class Network(Stack):
             If the parameters are no longer finite.
         """
         validation.check_dataset(training, self.n_in, self.n_out)
-        validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda)
+        validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
         permutation = order or streams.shuffle.permutation
@@ -232,18 +236,22 @@ class Network(Stack):
 
         def train() -> Iterator[int]:  # separate, so that wrong arguments raise at the call
             done = skip
-            for epoch in range(epochs):
-                rate = validation.check_rate(eta, epoch, lmbda, n, mu, self.dtype)
+            for epoch in range(first, first + epochs):
+                rate = validation.check_rate(eta, epoch + done / n, lmbda, n, mu, self.dtype)
                 chunks = mini_batches(
                     training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare, done
                 )
                 with one_thread(), np.errstate(over="ignore", invalid="ignore"):
                     for chunk in chunks:
-                        step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
+                        m = chunk[0][0].shape[1]
+                        step = Step(m, n, rate, lmbda, lmbda_l1, mu)
                         for x, y, weights in chunk:
+                            if callable(eta) and (now := eta(at := epoch + done / n)) != rate:
+                                rate = validation.check_rate(now, at, lmbda, n, mu, self.dtype)
+                                step = Step(m, n, rate, lmbda, lmbda_l1, mu)
                             self.take_step(x, y, streams.dropout, step, weights)
+                            done += m
                         validation.check_finite(self.parameters, epoch, rate)
-                        done += sum(x.shape[1] for x, _, _ in chunk)
                         if done < n and stop(done):
                             return
                 yield epoch

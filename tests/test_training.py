@@ -142,7 +142,7 @@ def test_the_network_trains_with_the_halved_eta(monkeypatch: pytest.MonkeyPatch)
     settings = dataclasses.replace(FAST, eta=1.0, halve_after=1)
     train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=epochs)
     rates = [1.0, 1.0, 0.5, 0.25]
-    for k in book.sgd(TRAINING, 4, 7, lambda epoch: rates[epoch], mu=0.5, rng=2):
+    for k in book.sgd(TRAINING, 4, 7, lambda epoch: rates[int(epoch)], mu=0.5, rng=2):
         assert values(book) == epochs.values[k]
 
 

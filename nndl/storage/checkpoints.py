@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +13,7 @@ import numpy as np
 from nndl.dataset import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
+from nndl.schedules import SCHEDULES
 from nndl.storage.description import (
     FORMATS,
     NETWORK,
@@ -69,7 +69,7 @@ def save_checkpoint(
     history, series = _describe_history(state.history)
     description = {
         **describe(net),
-        "settings": asdict(settings),
+        "settings": settings.record(),
         "history": history,
         "streams": state.streams.state,
         "counters": {name: getattr(state, name) for name in _COUNTERS},
@@ -114,7 +114,7 @@ def load_checkpoint(
         state = State(history, Streams(0), **record["counters"])
         state.streams.state = record["streams"]
         state.best_parameters = tuple(arrays[name] for name in best)
-        return net, state, Settings(**record["settings"])
+        return net, state, Settings.from_record(record["settings"])
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
@@ -220,13 +220,13 @@ _STREAM = {
     "has_uint32": range(2),
     "uinteger": range(2**32),
 }
-_SETTINGS = {f.name: (float,) if f.default is None else float for f in fields(Settings)}
+_SETTINGS_1 = {
+    **dict.fromkeys(["epochs", "mini_batch_size", "eta", "lmbda", "lmbda_l1", "mu"], float),
+    "patience": (float,),
+    "halve_after": (float,),
+}
 _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
-    "settings": {
-        **dict.fromkeys(["epochs", "mini_batch_size", "eta", "lmbda", "lmbda_l1", "mu"], float),
-        "patience": (float,),
-        "halve_after": (float,),
-    },
+    "settings": _SETTINGS_1,
     "history": HISTORY,
     "streams": dict.fromkeys(Streams.names, _STREAM),
     "counters": _COUNTERS_1,
@@ -235,9 +235,14 @@ _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
 }
 _SERIES = {"name": str, "dtype": frozenset({"float64", "int64"})}
 _VERSION_2 = _VERSION_1 | {
-    "settings": _SETTINGS,
     "counters": _COUNTERS,
     "history": HISTORY | {"epochs": range(MOST_EPOCHS + 1), "series": [_SERIES, 1000]},
     "digests": {str: str},
 }
-FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2}
+_SETTINGS = _SETTINGS_1 | {
+    "eta": float | str,
+    "schedule": frozenset(SCHEDULES),
+    "warmup": float,
+}
+_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS}
+FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}

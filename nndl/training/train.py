@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -54,6 +54,9 @@ class State:
 
     Attributes
     ----------
+    eta : float
+        The learning rate, if it does not change from step to step; halve_after changes it, and
+        ``after_epoch`` may.
     done : int
         Images of the current epoch that are already used; 0 between epochs.
     waited, waited_to_halve : int
@@ -72,8 +75,8 @@ class State:
     @classmethod
     def start(cls, settings: Settings, rng: Rng = None) -> State:
         """Return the state before the first epoch."""
-        history = History(settings=asdict(settings), environment=dict(environment()))
-        return cls(history, Streams(rng), settings.eta)
+        history = History(settings=settings.record(), environment=dict(environment()))
+        return cls(history, Streams(rng), 0.0 if callable(settings.eta) else settings.eta)
 
 
 Callback = Callable[[Network, State], None]
@@ -133,8 +136,8 @@ def train(
     ------
     ValueError
         If the data does not fit; if patience or halve_after is set without a validation set; if
-        a state was made with other settings (except epochs, patience and halve_after) or other
-        evaluated sets.
+        a state was made with other settings (except patience, halve_after and, without a schedule,
+        epochs) or other evaluated sets.
     DivergedError
         If outputs are no longer finite. The weights of the last complete epoch are restored.
     TrainingInterrupted
@@ -180,7 +183,7 @@ def train(
             f"the state has {skip:,} images of an epoch done, but the training set has "
             f"{len(training):,} in all: resume with the data that the run began with"
         )
-    history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
+    history.settings |= {key: getattr(settings, key) for key in settings.may_change}
     penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
     history.ended = _reason_to_end(state, settings)  # usually empty
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
@@ -192,11 +195,12 @@ def train(
             pause(done, at_once=end)
             return end
 
+        rate = (lambda epoch: state.eta) if settings.is_constant else settings.rate
         epochs = net.sgd(
             training,
             0 if history.ended else max(0, settings.epochs - first),
             settings.mini_batch_size,
-            lambda epoch: state.eta,
+            rate,
             lmbda=settings.lmbda,
             lmbda_l1=settings.lmbda_l1,
             mu=settings.mu,
@@ -205,11 +209,15 @@ def train(
             transform=transform,
             stop=stop,
             skip=skip,
+            first=first,
         )
         start, last = perf_counter(), [p.copy() for p in net.parameters]
         try:
-            for _ in epochs:
-                row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
+            for epoch in epochs:
+                row: dict[str, float] = {
+                    "eta": rate(epoch + 0.5),
+                    "seconds": perf_counter() - start,
+                }
                 pause.epoch_ended()
                 row |= _measure(net, sets, *penalty)
                 _check_finite(row, len(history))
@@ -240,7 +248,6 @@ def train(
 
 
 ENOUGH = 500  # training images: with fewer, three epochs are too few steps to judge
-_MAY_CHANGE = ("epochs", "patience", "halve_after")
 
 
 def _sets(
@@ -307,8 +314,8 @@ def _check_resumes(history: History, settings: Settings, sets: list[str]) -> Non
     began = history.settings
     differ = [
         f"{key} {began[key]!r}, not {value!r}"
-        for key, value in asdict(settings).items()
-        if key in began and key not in _MAY_CHANGE and began[key] != value
+        for key, value in settings.record().items()
+        if key in began and key not in settings.may_change and began[key] != value
     ]
     measured = [key.removesuffix("_cost") for key in history.epochs if key.endswith("_cost")]
     if len(history) and set(measured) != set(sets):
@@ -349,7 +356,7 @@ def _reason_to_end(state: State, settings: Settings) -> str:
     if settings.patience is not None and state.waited >= settings.patience:
         return f"no improvement in {state.waited} epochs"
     waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
-    if waited_enough and state.eta / 2 < settings.eta / 128:
+    if waited_enough and state.eta / 2 < settings.rate(0.0) / 128:
         return "eta has reached 1/128 of its initial value"
     return ""
 

@@ -56,9 +56,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         layer has softmax neurons with the log-likelihood cost, and sigmoid neurons with the others.
     dropout : float
         Probability of dropping the output of a hidden layer in training.
-    epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after, schedule, warmup
+    epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after
         As in `nndl.Settings`. ``lmbda`` and ``lmbda_l1`` are divided by the sum of the weights of
         the examples, or by their number if they have none.
+    schedule, warmup, nesterov, label_smoothing
+        As in `nndl.Settings`; schedules are for `fit`.
     scale : "auto", "standard", "none" or float
         How features are scaled. "standard" subtracts the mean of each feature and divides by its
         standard deviation; a number multiplies all features; "auto" decides from the training data:
@@ -121,6 +123,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         halve_after: int | None = None,
         schedule: str = "constant",
         warmup: float = 0.0,
+        nesterov: bool = False,
+        label_smoothing: float = 0.0,
         scale: str | float = "auto",
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.1,
@@ -145,6 +149,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.halve_after = halve_after
         self.schedule = schedule
         self.warmup = warmup
+        self.nesterov = nesterov
+        self.label_smoothing = label_smoothing
         self.scale = scale
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -257,6 +263,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             lmbda=settings.lmbda,
             lmbda_l1=settings.lmbda_l1,
             mu=settings.mu,
+            nesterov=settings.nesterov,
+            label_smoothing=settings.label_smoothing,
             rng=self._streams,
         ):
             pass
@@ -298,6 +306,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             halve_after=self.halve_after,
             schedule=self.schedule,
             warmup=self.warmup,
+            nesterov=self.nesterov,
+            label_smoothing=self.label_smoothing,
         )
 
     def _labels(

@@ -78,6 +78,7 @@ RULES = {
     "m": _at_least(1, "a number of examples"),
     "epochs": _at_least(0, _WHOLE),
     "first": _at_least(0, _WHOLE),
+    "label_smoothing": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
     "patience": _at_least(1, _WHOLE, optional=True),
     "halve_after": _at_least(1, _WHOLE, optional=True),
@@ -112,11 +113,11 @@ def check(**arguments: object) -> None:
             raise kind(f"{name} must be {rule.words}, not {value!r}")
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise ValueError for an argument that is not one of these names."""
-    names = list(choices)
-    if value not in names:
-        raise ValueError(f"{name} must be {', '.join(map(repr, names))}, not {value!r}")
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise ValueError for an argument that is none of these."""
+    allowed = list(choices)
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
 
 
 def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:

@@ -222,6 +222,7 @@ LEARNING = [
     ),
     *(row(sgd, mini_batch_size=m, says=f"mini_batch_size must .*{m!r}") for m in (2.5, "2", None)),
     *(row(sgd, epochs=epochs, says=f"epochs.*{epochs!r}") for epochs in (-1, 1.5, "2", None)),
+    row(sgd, label_smoothing=-0.1, error=ValueError, says=r"label_smoothing must be in \[0, 1\)"),
     row(sgd, rng="seed", error=TypeError, says="rng must be.*'seed'"),
     row(ordered, lambda n: np.arange(n) + 1, error=ValueError, says="order.*permutation"),
     row(ordered, lambda n: np.arange(n) - 1, error=ValueError, says="order.*permutation"),
@@ -243,11 +244,14 @@ RUNNING = [
     *(
         row(Settings, 4, error=ValueError, says=says, **more)
         for says, more in {
-            "schedule must be 'constant', 'cosine', 'one-cycle', 'linear', not 'step'": {
+            "schedule must be 'constant' or 'cosine' or 'one-cycle' or 'linear', not 'step'": {
                 "schedule": "step"
             },
             "warmup must be a number of epochs, 0 or more, not -1": {"warmup": -1},
             "warmup must be shorter than training, 4 epochs, but is 4 epochs": {"warmup": 4.0},
+            "nesterov must be False or True, not 1": {"nesterov": 1, "mu": 0.9},
+            "nesterov changes the momentum: give mu": {"nesterov": True},
+            "label_smoothing must be in .* not 1.0": {"label_smoothing": 1.0},
             "has its own warm-up": {"schedule": "one-cycle", "warmup": 0.5},
             "eta is a schedule itself": {"eta": abs, "schedule": "cosine"},
             "halve_after is for a constant eta: .* leave out schedule": {

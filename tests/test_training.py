@@ -176,6 +176,16 @@ def test_history_records_unregularized_costs_unless_asked(
     assert history.settings == dataclasses.asdict(settings)
 
 
+def test_measured_costs_are_those_of_the_true_labels() -> None:
+    net = fresh()
+    settings = dataclasses.replace(FAST, epochs=1, label_smoothing=0.3)
+    history = train(net, TRAINING, settings, monitor={"training": TRAINING}, rng=2)
+    assert history["training_cost"] == [evaluate(net, TRAINING).cost]
+    plain = fresh()
+    train(plain, TRAINING, dataclasses.replace(settings, label_smoothing=0.0), rng=2)
+    assert values(plain) != values(net)
+
+
 def test_history_can_be_saved_and_loaded(tmp_path: Path) -> None:
     settings = dataclasses.replace(FAST, patience=2)
     history = train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2)

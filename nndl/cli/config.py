@@ -198,6 +198,21 @@ class Config:
         metavar="EPOCHS",
         hyper="warmup",
     )
+    nesterov: bool = setting(
+        False,
+        YES_OR_NO,
+        "training",
+        "use Nesterov's momentum instead of the book's; needs --momentum",
+        hyper="nesterov",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        FRACTION,
+        "training",
+        "the part of each label, like 0.1, that training shares among all outputs",
+        metavar="PART",
+        hyper="label_smoothing",
+    )
     halve_after: int | None = setting(
         3,
         optional(whole),

@@ -243,6 +243,8 @@ _SETTINGS = _SETTINGS_1 | {
     "eta": float | str,
     "schedule": frozenset(SCHEDULES),
     "warmup": float,
+    "nesterov": bool,
+    "label_smoothing": float,
 }
 _VERSION_3 = _VERSION_2 | {"settings": _SETTINGS}
 FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}

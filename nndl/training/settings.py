@@ -40,6 +40,11 @@ class Settings:
         How eta changes from step to step, over all epochs: see `nndl.schedules`.
     warmup : float
         The number of epochs, like 0.5, in which the rate first rises from 0 to eta.
+    nesterov : bool
+        Use Nesterov's momentum instead of the book's (Sutskever et al. 2013); needs mu.
+    label_smoothing : float
+        The part of each label that training shares among all outputs, like 0.1: see
+        `Dataset.targets`. Measured costs use the true labels.
 
     Raises
     ------
@@ -66,16 +71,19 @@ class Settings:
     halve_after: int | None = None
     schedule: str = "constant"
     warmup: float = 0.0
+    nesterov: bool = False
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, np.generic):  # only Python's own numbers can be written as JSON
                 object.__setattr__(self, name, value.item())
-        numbers = dict(vars(self))
-        check_choice("schedule", numbers.pop("schedule"), SCHEDULES)
-        if callable(self.eta):
-            del numbers["eta"]
-        check(**numbers)
+        others = {"schedule", "nesterov", *(["eta"] if callable(self.eta) else [])}
+        check(**{name: value for name, value in vars(self).items() if name not in others})
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("nesterov", self.nesterov, (False, True))
+        if self.nesterov and not self.mu:
+            raise ValueError("nesterov changes the momentum: give mu, like 0.9, or leave it out")
         if self.epochs < 1:
             raise ValueError(f"epochs must be a whole number, 1 or more, not {self.epochs!r}")
         self._check_rates()

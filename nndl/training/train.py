@@ -204,6 +204,8 @@ def train(
             lmbda=settings.lmbda,
             lmbda_l1=settings.lmbda_l1,
             mu=settings.mu,
+            nesterov=settings.nesterov,
+            label_smoothing=settings.label_smoothing,
             rng=state.streams,
             order=order,
             transform=transform,

@@ -59,8 +59,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after
         As in `nndl.Settings`. ``lmbda`` and ``lmbda_l1`` are divided by the sum of the weights of
         the examples, or by their number if they have none.
-    schedule, warmup, nesterov, label_smoothing
-        As in `nndl.Settings`; schedules are for `fit`.
+    schedule, warmup, nesterov, label_smoothing, average
+        As in `nndl.Settings`; schedules and averages are for `fit`.
     scale : "auto", "standard", "none" or float
         How features are scaled. "standard" subtracts the mean of each feature and divides by its
         standard deviation; a number multiplies all features; "auto" decides from the training data:
@@ -125,6 +125,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         warmup: float = 0.0,
         nesterov: bool = False,
         label_smoothing: float = 0.0,
+        average: float = 0.0,
         scale: str | float = "auto",
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.1,
@@ -151,6 +152,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.warmup = warmup
         self.nesterov = nesterov
         self.label_smoothing = label_smoothing
+        self.average = average
         self.scale = scale
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -232,8 +234,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            As `fit`; if the first call has no ``classes``, ``class_weight`` is "balanced", or the
-            settings depend on the number of epochs.
+            As `fit`; if the first call has no ``classes``, ``class_weight`` is "balanced", or
+            settings span all epochs of a training.
         """
         continued = hasattr(self, "network_")
         features, target = self._validated(X, y, reset=not continued)
@@ -250,10 +252,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start(features, weights)
         training, factor = self._dataset(features, labels, weights)
         settings = self._settings(factor)
-        if not settings.is_constant:
+        if settings.average or not settings.is_constant:
             raise ValueError(
-                "schedule, warmup and a function as eta need the number of epochs, which "
-                "partial_fit does not know: use fit, or a constant eta"
+                "schedules, warmup and average span the epochs of a training, which partial_fit "
+                "does not know: use fit, or a constant eta without average"
             )
         for _ in self.network_.sgd(
             training,
@@ -308,6 +310,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warmup=self.warmup,
             nesterov=self.nesterov,
             label_smoothing=self.label_smoothing,
+            average=self.average,
         )
 
     def _labels(

@@ -79,6 +79,7 @@ RULES = {
     "epochs": _at_least(0, _WHOLE),
     "first": _at_least(0, _WHOLE),
     "label_smoothing": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
+    "average": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
     "patience": _at_least(1, _WHOLE, optional=True),
     "halve_after": _at_least(1, _WHOLE, optional=True),

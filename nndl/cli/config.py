@@ -213,6 +213,15 @@ class Config:
         metavar="PART",
         hyper="label_smoothing",
     )
+    average: float = setting(
+        0.0,
+        FRACTION,
+        "training",
+        "measure and keep the moving average of the weights, in which each step has this part, "
+        "like 0.003",
+        metavar="PART",
+        hyper="average",
+    )
     halve_after: int | None = setting(
         3,
         optional(whole),

@@ -49,7 +49,8 @@ def save_checkpoint(
     path : str or Path
         Ending in .npz or .safetensors.
     net : Network
-        With its velocities.
+        With its velocities. If `train` has given it the average of its weights, the weights that
+        ``state`` keeps are saved as its own.
     state, settings : State, Settings
         As `nndl.training.train` gives them to ``after_epoch``, and as they were given to `train`.
     sets : mapping of names to Datasets, optional
@@ -58,14 +59,16 @@ def save_checkpoint(
         As for `save`; the same errors.
     """
     values, velocities = parameters(net), parameters(net, "v_")
+    if state.raw:  # the network has the average
+        values = dict(zip(values, state.raw, strict=True))
     moving = any(v is not None for v in velocities.values())
     arrays = dict(values)
     if moving:
         for name, v in velocities.items():
             arrays[f"velocity.{name}"] = np.zeros_like(values[name]) if v is None else v
-    if state.best_parameters:
-        for name, p in zip(values, state.best_parameters, strict=True):
-            arrays[f"best.{name}"] = p
+    for kind, kept in (("best", state.best_parameters), ("average", state.average)):
+        if kept:
+            arrays |= {f"{kind}.{name}": p for name, p in zip(values, kept, strict=True)}
     history, series = _describe_history(state.history)
     description = {
         **describe(net),
@@ -75,6 +78,7 @@ def save_checkpoint(
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "velocities": moving,
         "best": bool(state.best_parameters),
+        "average": bool(state.average),
         "digests": {name: data.digest for name, data in (sets or {}).items()},
         "about": about,
     }
@@ -99,14 +103,15 @@ def load_checkpoint(
         names = parameter_names(record)
         velocities = [f"velocity.{name}" for name in names if record["velocities"]]
         best = [f"best.{name}" for name in names if record["best"]]
+        average = [f"average.{name}" for name in names if record.get("average")]
         series = [f"history.{i}" for i, _ in enumerate(record["history"].get("series", ()))]
-        check_names(stored, [*names, *velocities, *best, *series])
+        check_names(stored, [*names, *velocities, *best, *average, *series])
         history = _read_history(record["history"], stored)
         net = build(record, stored)
         values = parameters(net)
         arrays = {
             name: stored[name](values[name.partition(".")[2]].shape, net.dtype)
-            for name in velocities + best
+            for name in velocities + best + average
         }
         for name in velocities:
             _, _, i, p = name.split(".")
@@ -114,6 +119,7 @@ def load_checkpoint(
         state = State(history, Streams(0), **record["counters"])
         state.streams.state = record["streams"]
         state.best_parameters = tuple(arrays[name] for name in best)
+        state.average = tuple(arrays[name] for name in average)
         return net, state, Settings.from_record(record["settings"])
 
 
@@ -245,6 +251,7 @@ _SETTINGS = _SETTINGS_1 | {
     "warmup": float,
     "nesterov": bool,
     "label_smoothing": float,
+    "average": float,
 }
-_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS}
+_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS, "average": bool}
 FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}

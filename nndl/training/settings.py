@@ -45,6 +45,9 @@ class Settings:
     label_smoothing : float
         The part of each label that training shares among all outputs, like 0.1: see
         `Dataset.targets`. Measured costs use the true labels.
+    average : float
+        Measure, and keep at the end, the exponential moving average of the weights over steps, in
+        which each new step has this part, like 0.003; 0 for the weights themselves.
 
     Raises
     ------
@@ -73,6 +76,7 @@ class Settings:
     warmup: float = 0.0
     nesterov: bool = False
     label_smoothing: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,28 +21,26 @@ CHUNK = 500  # images gathered at a time: enough to hide the overhead, few enoug
 
 def mini_batches(
     dataset: Dataset,
+    targets: tuple[Array, NDArray[np.intp]],
     order: NDArray[np.integer],
     size: int,
-    n_out: int,
-    dtype: np.dtype[Any],
     prepare: Callable[[Array], Array] | None = None,
     done: int = 0,
 ) -> Iterator[list[tuple[Array, Array, Array | None]]]:
     """Yield chunks: lists of mini-batches (x, y, weights) of equal size.
 
-    x is (n_in, m), with uint8 pixels divided by 256; y is (n_out, m), one-hot; weights are (m,), or
-    None if the data set has none. All are views of buffers that the next chunk overwrites. If
+    x is (n_in, m), with uint8 pixels divided by 256; y is (n_out, m), of `Dataset.targets`;
+    weights are (m,), or None. All are views of buffers that the next chunk overwrites. If
     ``size`` does not divide the number of images, the last mini-batch is smaller and forms its own
     chunk. ``prepare`` receives the rows of a chunk, (k, n_in), before they are split into
     mini-batches. The first ``done`` images of the order are skipped.
     """
-    images, labels = dataset.images, dataset.labels.astype(np.intp, copy=False)
+    images, (table, row_of), dtype = dataset.images, targets, targets[0].dtype
     order = as_permutation(order, len(dataset))
     n, chunk = len(order), max(1, CHUNK // size) * size
-    one_hot = np.eye(n_out, dtype=dtype)
     raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
     x = raw if images.dtype == dtype else np.empty_like(raw, dtype)
-    y = np.empty((len(raw), n_out), dtype)
+    y = np.empty((len(raw), table.shape[1]), dtype)
     weights = dataset.weights
     c = None if weights is None else np.empty(len(raw), dtype)
 
@@ -56,7 +53,7 @@ def mini_batches(
         picked, k = order[start:end], end - start
         # mode="clip" writes directly into out; the default mode goes through a temporary buffer.
         images.take(picked, axis=0, out=raw[:k], mode="clip")
-        one_hot.take(labels[picked], axis=0, out=y[:k], mode="clip")
+        table.take(row_of[picked], axis=0, out=y[:k], mode="clip")
         if weights is not None and c is not None:
             c[:k] = weights[picked]
         if x is not raw:

@@ -113,6 +113,20 @@ class Dataset:
             digest.update(np.ascontiguousarray(self.weights, "<f8").data)
         return digest.hexdigest()
 
+    def targets(
+        self, n_out: int, dtype: DTypeLike, smoothing: float = 0.0
+    ) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
+        """Return a table of desired outputs in rows, (k, n_out), and each image's row in it, (n,).
+
+        For labels the table is one-hot. Smoothed labels share the part ``smoothing`` of the 1 among
+        all outputs (Szegedy et al. 2016): 1 - smoothing + smoothing/n_out at the label, and
+        smoothing/n_out elsewhere. Raises ValueError if the part is not in [0, 1).
+        """
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), not {smoothing!r}")
+        table = (1 - smoothing) * np.eye(n_out) + smoothing / n_out
+        return table.astype(dtype), self.labels.astype(np.intp, copy=False)
+
     def __len__(self) -> int:
         return len(self.labels)
 

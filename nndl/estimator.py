@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isqrt
 from numbers import Real
 from typing import Any, Self
@@ -59,6 +59,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after
         As in `nndl.Settings`. ``lmbda`` and ``lmbda_l1`` are divided by the sum of the weights of
         the examples, or by their number if they have none.
+    schedule, warmup, nesterov, label_smoothing, average
+        As in `nndl.Settings`; schedules and averages are for `fit`.
     scale : "auto", "standard", "none" or float
         How features are scaled. "standard" subtracts the mean of each feature and divides by its
         standard deviation; a number multiplies all features; "auto" decides from the training data:
@@ -113,12 +115,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dropout: float = 0.0,
         epochs: int = 50,
         mini_batch_size: int = 32,
-        eta: float = 0.05,
+        eta: float | Callable[[float], float] = 0.05,
         lmbda: float = 1.0,
         lmbda_l1: float = 0.0,
         mu: float = 0.9,
         patience: int | None = None,
         halve_after: int | None = None,
+        schedule: str = "constant",
+        warmup: float = 0.0,
+        nesterov: bool = False,
+        label_smoothing: float = 0.0,
+        average: float = 0.0,
         scale: str | float = "auto",
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.1,
@@ -141,6 +148,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mu = mu
         self.patience = patience
         self.halve_after = halve_after
+        self.schedule = schedule
+        self.warmup = warmup
+        self.nesterov = nesterov
+        self.label_smoothing = label_smoothing
+        self.average = average
         self.scale = scale
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -222,7 +234,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            As `fit`; if the first call has no ``classes``, or ``class_weight`` is "balanced".
+            As `fit`; if the first call has no ``classes``, ``class_weight`` is "balanced", or
+            settings span all epochs of a training.
         """
         continued = hasattr(self, "network_")
         features, target = self._validated(X, y, reset=not continued)
@@ -239,6 +252,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start(features, weights)
         training, factor = self._dataset(features, labels, weights)
         settings = self._settings(factor)
+        if settings.average or not settings.is_constant:
+            raise ValueError(
+                "schedules, warmup and average span the epochs of a training, which partial_fit "
+                "does not know: use fit, or a constant eta without average"
+            )
         for _ in self.network_.sgd(
             training,
             1,
@@ -247,6 +265,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             lmbda=settings.lmbda,
             lmbda_l1=settings.lmbda_l1,
             mu=settings.mu,
+            nesterov=settings.nesterov,
+            label_smoothing=settings.label_smoothing,
             rng=self._streams,
         ):
             pass
@@ -286,6 +306,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             mu=self.mu,
             patience=self.patience,
             halve_after=self.halve_after,
+            schedule=self.schedule,
+            warmup=self.warmup,
+            nesterov=self.nesterov,
+            label_smoothing=self.label_smoothing,
+            average=self.average,
         )
 
     def _labels(

@@ -185,27 +185,31 @@ class Network(Stack):
         training: Dataset,
         epochs: int,
         mini_batch_size: int,
-        eta: float | Callable[[int], float],
+        eta: float | Callable[[float], float],
         *,
         lmbda: float = 0.0,
         lmbda_l1: float = 0.0,
         mu: float = 0.0,
+        nesterov: bool = False,
+        label_smoothing: float = 0.0,
         rng: Rng | Streams = None,
         order: Callable[[int], NDArray[np.integer]] | None = None,
         transform: Transform | None = None,
         stop: Callable[[int], bool] = lambda done: False,
         skip: int = 0,
+        first: int = 0,
         threads: int | None = None,
     ) -> Iterator[int]:
-        """Train by mini-batch stochastic gradient descent: yield each epoch, from 0, at its end.
+        """Train by mini-batch stochastic gradient descent: yield each epoch's number at its end.
 
         Parameters
         ----------
         training : Dataset
             Of n images. The last mini-batch of an epoch may be smaller.
         eta : float, or callable epoch -> float
-        lmbda, lmbda_l1, mu : float
-            Learning rate, regularization and momentum, as for `update_mini_batch`.
+            Learning rate; a function is given the epochs done before each step, as 2.5.
+        lmbda, lmbda_l1, mu, nesterov, label_smoothing
+            Regularization and momentum, as for `update_mini_batch` and in `Settings`.
         rng : int, Generator, Streams or None
             For shuffling, dropout and augmentation.
         order : callable n -> permutation of range(n), optional
@@ -214,8 +218,8 @@ class Network(Stack):
             Augmentation of the images before they enter the mini-batches.
         stop : callable (images done in this epoch) -> bool
             Called after each chunk of 500 images, or each larger mini-batch; true ends training.
-        skip : int
-            Images of the first epoch to skip, to resume where `stop` was called with that number.
+        skip, first : int
+            To resume: the images done when `stop` was called, and the number of the first epoch.
         threads : int, optional
             By default all cores; the result does not depend on their number.
 
@@ -227,30 +231,33 @@ class Network(Stack):
             If the parameters are no longer finite.
         """
         validation.check_dataset(training, self.n_in, self.n_out)
-        validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda)
+        validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
         validation.check(threads=threads)
+        targets = training.targets(self.n_out, self.dtype, label_smoothing)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
-        permutation = order or streams.shuffle.permutation
+        ordered = order or streams.shuffle.permutation
         prepare = None if transform is None else lambda rows: transform(rows, streams.expansion)
 
         def train() -> Iterator[int]:  # separate, so that wrong arguments raise at the call
-            done = skip
-            for epoch in range(epochs):
-                rate = validation.check_rate(eta, epoch, lmbda, n, mu, self.dtype)
-                chunks = mini_batches(
-                    training, permutation(n), mini_batch_size, self.n_out, self.dtype, prepare, done
-                )
+            for epoch in range(first, first + epochs):
+                done = skip if epoch == first else 0
+                rate = validation.check_rate(eta, epoch + done / n, lmbda, n, mu, self.dtype)
+                chunks = mini_batches(training, targets, ordered(n), mini_batch_size, prepare, done)
                 with computing(threads), np.errstate(over="ignore", invalid="ignore"):
                     for chunk in chunks:
-                        step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
+                        step = Step(
+                            m := chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu, nesterov
+                        )
                         for x, y, weights in chunk:
+                            if callable(eta) and (now := eta(at := epoch + done / n)) != rate:
+                                rate = validation.check_rate(now, at, lmbda, n, mu, self.dtype)
+                                step = Step(m, n, rate, lmbda, lmbda_l1, mu, nesterov)
                             self.take_step(x, y, streams.dropout, step, weights)
+                            done += m
                         validation.check_finite(self.parameters, epoch, rate)
-                        done += sum(x.shape[1] for x, _, _ in chunk)
                         if done < n and stop(done):
                             return
                 yield epoch
-                done = 0
 
         return train()

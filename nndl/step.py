@@ -33,16 +33,23 @@ class Step:
     """The numbers of one step with m of n examples.
 
     `alpha` is -eta/m, `beta` is 1 - decay with `decay` = eta lmbda/n, `l1` is eta lmbda_l1/n
-    (equations 93, 97), `mu` the momentum coefficient (107). A step is `plain` without momentum and
-    L1: it is then one gemm for each array.
+    (equations 93, 97), `mu` the momentum coefficient (107), `ahead` the same for Nesterov's
+    momentum, else 0. A step is `plain` without momentum and L1: it is then one gemm for each array.
     """
 
-    __slots__ = ("alpha", "beta", "decay", "l1", "mu", "plain")
+    __slots__ = ("ahead", "alpha", "beta", "decay", "l1", "mu", "plain")
 
     def __init__(
-        self, m: int, n: int, eta: float, lmbda: float = 0, lmbda_l1: float = 0, mu: float = 0
+        self,
+        m: int,
+        n: int,
+        eta: float,
+        lmbda: float = 0,
+        lmbda_l1: float = 0,
+        mu: float = 0,
+        nesterov: bool = False,
     ) -> None:
-        self.alpha, self.mu = -eta / m, mu
+        self.alpha, self.mu, self.ahead = -eta / m, mu, mu * nesterov
         self.decay, self.l1 = eta * lmbda / n, eta * lmbda_l1 / n
         self.beta = 1 - self.decay
         self.plain = not (mu or lmbda_l1)
@@ -97,18 +104,20 @@ class Weights:
             if self.add_v is None or self.add_v[0] is not self.v_w:
                 self.add_v = self.v_w, self.adder(self.v_w), self.adder(self.v_b)
             _, add_w, add_b = self.add_v
-        take_step(self.b, self.v_b, add_b, delta_b, ones, step.alpha, step.mu)
+        take_step(self.b, self.v_b, add_b, delta_b, ones, step.alpha, step.mu, ahead=step.ahead)
         if step.l1 and self.sign is None:
             self.sign = np.empty_like(self.w)
         numbers = step.alpha, step.mu, step.decay, step.l1
         if self.w.size < LARGE:
-            take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign)
+            take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign, step.ahead)
             return
 
         def part(rows: slice) -> None:
             w, v = self.w[rows], None if self.v_w is None else self.v_w[rows]
             sign = None if self.sign is None else self.sign[rows]
-            take_step(w, v, self.adder(w if v is None else v), delta[rows], x, *numbers, sign)
+            take_step(
+                w, v, self.adder(w if v is None else v), delta[rows], x, *numbers, sign, step.ahead
+            )
 
         numbers_at_a_time = A_PART if self.m < EXAMPLES else A_PART_OF_MANY
         run(self.m, part, parts_of(len(self.w), self.w.size, numbers_at_a_time))
@@ -145,19 +154,24 @@ def take_step(
     decay: float = 0.0,
     l1: float = 0.0,
     sign: Array | None = None,
+    ahead: float = 0.0,
 ) -> None:
     """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
 
     Without velocity, w <- (1 - decay) w - l1 sgn(w) + alpha delta @ x.T (equations 93, 97); with
     it, v <- mu v - decay w - l1 sgn(w) + alpha delta @ x.T and w <- w + v (equations 107, 108).
-    ``add`` adds alpha delta @ x.T to w, or to v; ``sign`` is a buffer like w.
+    Nesterov's momentum (Sutskever et al. 2013), with ``ahead`` = mu, is w <- w - mu v before and
+    w <- w + (1 + mu) v after. ``add`` adds alpha delta @ x.T to w or v; ``sign`` is a buffer.
     """
     if l1:
         sign = w.clip(*_NEAR_0[w.itemsize], out=sign)  # sgn(w) * _TINY, before w moves
+    if v is not None and ahead:
+        add_scaled(w, -mu, v)
+        mu *= 1 - decay  # decay w, of the w before: decay (w - mu v), below, and decay mu v
     add(delta, x, alpha, 1 - decay if v is None else mu)
     if sign is not None and l1:
         add_scaled(w if v is None else v, -l1 / _TINY, sign)
     if v is not None:
         if decay:
             add_scaled(v, -decay, w)
-        w += v
+        add_scaled(w, 1 + ahead, v) if ahead else np.add(w, v, out=w)

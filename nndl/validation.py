@@ -6,7 +6,7 @@ After that they are trusted: the mathematics checks nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeGuard, cast
@@ -29,6 +29,7 @@ __all__ = [
     "as_permutation",
     "as_targets",
     "check",
+    "check_choice",
     "check_dataset",
     "check_drawn",
     "check_finite",
@@ -67,6 +68,8 @@ _PROBABILITY = Rule(Real, lambda v: 0 <= v < 1, "a probability of dropping a neu
 
 RULES = {
     "eta": Rule(Real, lambda v: 0 < v < inf, "positive and finite"),
+    "eta(epoch)": Rule(Real, lambda v: 0 <= v < inf, "0 or more and finite"),
+    "warmup": Rule(Real, lambda v: 0 <= v < inf, "a number of epochs, 0 or more"),
     "lmbda": _PENALTY,
     "lmbda_l1": _PENALTY,
     # From 1 on the velocity never decays; below 0 it changes sign at every step.
@@ -74,6 +77,9 @@ RULES = {
     "n": _at_least(1, "the size of the training set"),
     "m": _at_least(1, "a number of examples"),
     "epochs": _at_least(0, _WHOLE),
+    "first": _at_least(0, _WHOLE),
+    "label_smoothing": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
+    "average": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
     "threads": _at_least(1, _WHOLE, optional=True),
     "patience": _at_least(1, _WHOLE, optional=True),
@@ -109,6 +115,13 @@ def check(**arguments: object) -> None:
             raise kind(f"{name} must be {rule.words}, not {value!r}")
 
 
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise ValueError for an argument that is none of these."""
+    allowed = list(choices)
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+
+
 def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:
     """Return the size of the training set, or 1 if it is not needed; check it."""
     if n is None and (lmbda or lmbda_l1):
@@ -118,20 +131,20 @@ def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:
 
 
 def check_rate(
-    eta: float | Callable[[int], float],
-    epoch: int,
+    eta: float | Callable[[float], float],
+    epoch: float,
     lmbda: float,
     n: int,
     mu: float,
     dtype: np.dtype[Any],
 ) -> float:
-    """Return the learning rate of an epoch; warn if lmbda has no effect with it.
+    """Return the learning rate after so many epochs; warn if lmbda has no effect with it.
 
     A step multiplies the weights by 1 - eta lmbda/n, which has no effect if it rounds to 1. With
     momentum the decay is added to the velocity, which is small enough not to lose it.
     """
     rate = eta(epoch) if callable(eta) else eta
-    check(eta=rate)
+    check(**{"eta(epoch)": rate})
     decay = rate * lmbda / n
     if decay and epoch == 0 and not mu and dtype.type(1 - decay) == 1:
         warnings.warn(

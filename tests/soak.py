@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import fuzz
 import numpy as np
@@ -50,7 +51,6 @@ class Run:
     """A run of a few epochs of some seconds."""
 
     images: int
-    settings: Settings
     net: Callable[[], Network]
     transform: Transform | None = None
 
@@ -61,28 +61,49 @@ def conv() -> Network:
     return Network(layers, cost=log_likelihood, input_shape=(1, 28, 28), rng=0)
 
 
-HARD = Settings(epochs=3, mini_batch_size=10, eta=0.1, mu=0.5, lmbda=0.5, halve_after=1, patience=2)
 RUNS = {
-    "dense": Run(5_000, HARD, lambda: Network([784, 300, 100, 10], dropout=0.2, rng=0)),
-    "conv": Run(1_500, HARD, conv),
-    "distortions": Run(2_000, HARD, lambda: Network([784, 30, 10], rng=0), ElasticDistortion()),
+    "dense": Run(5_000, lambda: Network([784, 300, 100, 10], dropout=0.2, rng=0)),
+    "conv": Run(1_500, conv),
+    "distortions": Run(2_000, lambda: Network([784, 30, 10], rng=0), ElasticDistortion()),
 }
 
 
-def child(name: str, folder: Path) -> None:
+def drawn(seed: int) -> Settings:
+    """Return settings that make the state of a run large, drawn anew for each seed."""
+    draw = random.Random(seed)
+    if schedule := draw.choice(["", "cosine", "one-cycle", "linear"]):
+        warmup = 0.0 if schedule == "one-cycle" else draw.choice([0.0, 0.5])
+        rate: dict[str, Any] = {"schedule": schedule, "warmup": warmup}
+    else:
+        rate = {"halve_after": 1}
+    return Settings(
+        epochs=3,
+        mini_batch_size=10,
+        eta=0.1,
+        mu=0.5,
+        lmbda=0.5,
+        patience=draw.choice([None, 2]),
+        nesterov=draw.choice([False, True]),
+        label_smoothing=draw.choice([0.0, 0.1]),
+        average=draw.choice([0.0, 0.01]),
+        **rate,
+    )
+
+
+def child(name: str, folder: Path, seed: int) -> None:
     """Train a run to its end, from its checkpoint if there is one, saving ten times a second."""
-    run = RUNS[name]
+    run, settings = RUNS[name], drawn(seed)
     data = synthetic_digits(run.images + 500, np.random.default_rng(0))
     sets: dict[str, Dataset] = {"training": data[500:], "validation": data[:500]}
-    checkpoints = Checkpoints(folder / "checkpoint.npz", run.settings, sets)
-    net, state = run.net(), State.start(run.settings, 1)
+    checkpoints = Checkpoints(folder / "checkpoint.npz", settings, sets)
+    net, state = run.net(), State.start(settings, 1)
     if checkpoints.path.exists():
         net, state, _ = load_checkpoint(checkpoints.path, sets)
     print(len(state.history), state.done, flush=True)
     history = train(
         net,
         sets["training"],
-        run.settings,
+        settings,
         validation=sets["validation"],
         transform=run.transform,
         after_epoch=checkpoints.after_epoch,
@@ -108,30 +129,33 @@ def kills(runs: list[str], times: int, seed: int) -> bool:
     for name in runs:
         with tempfile.TemporaryDirectory() as temporary:
             whole, part = Path(temporary, "whole"), Path(temporary, "part")
-            whole.mkdir()
-            began = time.perf_counter()
-            trained(name, whole)
-            life = time.perf_counter() - began
             killed = within = rounds = 0
             while killed < times:
-                shutil.rmtree(part, ignore_errors=True)
-                part.mkdir()
+                settings = moments.randrange(1000)
+                for folder in (whole, part):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.mkdir()
+                began = time.perf_counter()
+                trained(name, whole, settings)
+                life = time.perf_counter() - began
                 while not (part / "network.npz").exists():
                     moment = moments.uniform(0, life / 4) if killed < times else None
-                    done, ended = trained(name, part, moment)
+                    done, ended = trained(name, part, settings, moment)
                     within += done > 0
                     killed += not ended
                 fine = result(whole) == result(part)
                 good, rounds = good and fine, rounds + 1
                 print(
-                    f"{name}: killed {killed} times in {rounds} runs, resumed within an epoch "
-                    f"{within} times, the same bits: {fine}",
+                    f"{drawn(settings)}\n{name}: killed {killed} times in {rounds} runs, resumed "
+                    f"within an epoch {within} times, the same bits: {fine}",
                     flush=True,
                 )
     return good
 
 
-def trained(name: str, folder: Path, moment: float | None = None) -> tuple[int, bool]:
+def trained(
+    name: str, folder: Path, settings: int, moment: float | None = None
+) -> tuple[int, bool]:
     """Start a child and kill it so many seconds after it has begun to train.
 
     Returns
@@ -141,7 +165,7 @@ def trained(name: str, folder: Path, moment: float | None = None) -> tuple[int, 
     bool
         Whether it came to its end before.
     """
-    command = [sys.executable, __file__, "child", name, str(folder)]
+    command = [sys.executable, __file__, "child", name, str(folder), str(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         start = process.stdout.readline()
@@ -259,9 +283,10 @@ def main() -> int:
     sub = commands.add_parser("child", help="used by kills")
     sub.add_argument("name")
     sub.add_argument("folder", type=Path)
+    sub.add_argument("settings", type=int)
     args = parser.parse_args()
     if args.command == "child":
-        child(args.name, args.folder)
+        child(args.name, args.folder, args.settings)
         return 0
     if args.command == "kills":
         good = kills(args.runs, args.times, args.seed)

@@ -192,7 +192,12 @@ LEARNING = [
         for f in (step, sgd, Settings)
         for eta in ("0.5", None)
     ),
-    row(sgd, eta=lambda epoch: nan, error=ValueError, says="eta must be positive.*nan"),
+    *(
+        row(sgd, eta=lambda _, v=v: v, error=ValueError, says=rf"eta\(epoch\) must be 0 .*{v}")
+        for v in (nan, inf, -0.5)
+    ),
+    row(sgd, eta=lambda epoch: None, says=r"eta\(epoch\) must be 0 .*None"),
+    row(sgd, first=-1, error=ValueError, says="first must be a whole number, 0 or more, not -1"),
     row(sgd, eta=[0.5, 0.1], says=r"eta.*\[0\.5, 0\.1\]"),
     *(
         row(f, error=ValueError, says=f"{name} must be 0 or more.* not {value}", **{name: value})
@@ -217,6 +222,7 @@ LEARNING = [
     ),
     *(row(sgd, mini_batch_size=m, says=f"mini_batch_size must .*{m!r}") for m in (2.5, "2", None)),
     *(row(sgd, epochs=epochs, says=f"epochs.*{epochs!r}") for epochs in (-1, 1.5, "2", None)),
+    row(sgd, label_smoothing=-0.1, error=ValueError, says=r"label_smoothing must be in \[0, 1\)"),
     row(sgd, rng="seed", error=TypeError, says="rng must be.*'seed'"),
     row(ordered, lambda n: np.arange(n) + 1, error=ValueError, says="order.*permutation"),
     row(ordered, lambda n: np.arange(n) - 1, error=ValueError, says="order.*permutation"),
@@ -234,6 +240,26 @@ RUNNING = [
         row(Settings, error=ValueError, says=f"{name} must be a whole.*not {v!r}", **{name: v})
         for name in ("epochs", "mini_batch_size", "patience", "halve_after")
         for v in (0, -1, 2.5, "3")
+    ),
+    *(
+        row(Settings, 4, error=ValueError, says=says, **more)
+        for says, more in {
+            "schedule must be 'constant' or 'cosine' or 'one-cycle' or 'linear', not 'step'": {
+                "schedule": "step"
+            },
+            "warmup must be a number of epochs, 0 or more, not -1": {"warmup": -1},
+            "warmup must be shorter than training, 4 epochs, but is 4 epochs": {"warmup": 4.0},
+            "nesterov must be False or True, not 1": {"nesterov": 1, "mu": 0.9},
+            "nesterov changes the momentum: give mu": {"nesterov": True},
+            "label_smoothing must be in .* not 1.0": {"label_smoothing": 1.0},
+            "has its own warm-up": {"schedule": "one-cycle", "warmup": 0.5},
+            "eta is a schedule itself": {"eta": abs, "schedule": "cosine"},
+            "halve_after is for a constant eta: .* leave out schedule": {
+                "schedule": "linear",
+                "halve_after": 2,
+            },
+            "halve_after is for a constant eta: .* function": {"eta": abs, "halve_after": 2},
+        }.items()
     ),
     row(Settings, epochs=None, error=ValueError, says="epochs must be a whole.*not None"),
     row(Settings, mini_batch_size=None, error=ValueError, says="mini_batch_size must.*not None"),

@@ -18,6 +18,7 @@ from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, synthetic_digits, write_idx
 from nndl.storage import load_history
+from nndl.training import Settings
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -417,6 +418,22 @@ def test_the_book_s_names_and_the_usual_names_are_one_flag(digits: Path) -> None
     )
     assert book.status == 0
     assert book.out == usual.out
+
+
+def test_a_scheduled_run_is_resumed_with_its_own_epochs_only(digits: Path, tmp_path: Path) -> None:
+    line = f"train --data {digits} --hidden 5 --schedule cosine --warmup 0.5 --epochs 2"
+    done = nndl(f"{line} --out {tmp_path / 'run'} --quiet")
+    assert done.status == 0, done.err
+    history = RunFolder(tmp_path / "run").history()
+    expected = Settings(2, eta=0.5, schedule="cosine", warmup=0.5).rate
+    assert history["eta"] == [expected(0.5), expected(1.5)]
+    assert history.settings["halve_after"] is None
+    assert "nothing to do" in nndl(f"train --resume {tmp_path / 'run'}").out
+    done = nndl(f"train --resume {tmp_path / 'run'} --epochs 3")
+    assert (done.status, "epochs is 2, not 3" in done.err) == (2, True)
+    done = nndl(f"{line} --halve-after 3 --out {tmp_path / 'other'}")
+    assert done.status == 2
+    assert "halve_after is for a constant eta" in done.err
 
 
 def test_a_missed_target_is_status_1(digits: Path, tmp_path: Path) -> None:

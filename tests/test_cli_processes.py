@@ -114,7 +114,7 @@ def test_a_run_that_is_resumed_ends_with_the_same_bits(
 
 RUN = (
     "--hidden 30 --epochs 8 --momentum 0.5 --dropout 0.2 --expand affine --halve-after 2 "
-    "--patience 6 --quiet"
+    "--patience 6 --nesterov --label-smoothing 0.1 --average 0.01 --quiet"
 )
 
 
@@ -131,7 +131,10 @@ def whole(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_that_is_stopped_in_its_first_epoch_is_resumed_within_it(
     digits: Path, tmp_path: Path, signum: signal.Signals
 ) -> None:
-    line = f"--data {digits} --conv 20 --hidden 100 --epochs 1 --expand elastic --quiet"
+    line = (
+        f"--data {digits} --conv 20 --hidden 100 --epochs 1 --expand elastic --quiet "
+        "--schedule one-cycle --average 0.01"
+    )
     part, whole = tmp_path / "part", tmp_path / "whole"
     running = started(f"train {line} --checkpoint-seconds 0.01 --out {part}")
     wait_for(part / "checkpoint.npz", running)

@@ -32,8 +32,17 @@ FLOAT32 = np.dtype(np.float32)
 
 def gathered(data: Dataset, size: int, order: Any = None, **more: Any) -> list[Any]:
     order = np.arange(len(data)) if order is None else order
-    chunks = mini_batches(data, order, size, 4, FLOAT32, **more)
+    chunks = mini_batches(data, data.targets(4, FLOAT32), order, size, **more)
     return [(x.copy(), y.copy()) for chunk in chunks for x, y, _ in chunk]
+
+
+def test_smoothed_labels_share_a_part_among_all_outputs() -> None:
+    data = Dataset(RAW[:2], [3, 0])
+    chunks = mini_batches(data, data.targets(4, FLOAT32, 0.1), np.arange(2), 2)
+    y = next(chunks)[0][1]
+    expected = [[0.025, 0.925], [0.025] * 2, [0.025] * 2, [0.925, 0.025]]
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    assert y.dtype == np.float32
 
 
 def trained(data: Dataset) -> bytes:
@@ -421,7 +430,8 @@ def test_prepare_gets_rows_before_they_are_divided_into_mini_batches() -> None:
 
 
 def test_the_columns_of_a_mini_batch_are_contiguous_for_blas() -> None:
-    for chunk in mini_batches(Dataset(RAW, LABELS), np.arange(23), 5, 4, FLOAT32):
+    data = Dataset(RAW, LABELS)
+    for chunk in mini_batches(data, data.targets(4, FLOAT32), np.arange(23), 5):
         assert all(x.flags.f_contiguous and y.flags.f_contiguous for x, y, _ in chunk)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation
-from nndl.costs import COSTS, Cost
+from nndl.costs import COSTS, Cost, log_likelihood
+from nndl.dataset import Dataset
 from nndl.initializers import large
 from nndl.network import Network
 
@@ -101,3 +102,40 @@ def test_ten_steps_with_momentum_and_decay_match_pytorch(
         optimizer.step()
     for p, expected in zip(net.parameters, [*weights, *biases], strict=True):
         np.testing.assert_allclose(p, expected.detach().numpy(), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_steps_with_momentum_decay_and_smoothing_match_pytorch(
+    nesterov: bool, rng: np.random.Generator
+) -> None:
+    sizes, smoothing, n, m = [5, 7, 3], 0.1, 40, 8
+    net = Network(sizes, cost=log_likelihood, rng=rng, dtype=np.float64)
+    data = Dataset(rng.normal(size=(n, 5)), rng.integers(0, 3, n))
+    twin = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Sigmoid(), torch.nn.Linear(7, 3))
+    twin.double()
+    parameters = [p for pair in zip(net.weights, net.biases, strict=True) for p in pair]
+    with torch.no_grad():
+        for p, q in zip(twin.parameters(), parameters, strict=True):
+            p.copy_(torch.tensor(q).reshape(p.shape))
+    decayed = [{"params": [l.weight], "weight_decay": 0.01} for l in (twin[0], twin[2])]
+    biases = {"params": [l.bias for l in (twin[0], twin[2])]}
+    steps = torch.optim.SGD([*decayed, biases], lr=0.1, momentum=0.9, nesterov=nesterov)
+    cost = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
+    for _ in net.sgd(
+        data,
+        3,
+        m,
+        0.1,
+        lmbda=0.01 * n,
+        mu=0.9,
+        nesterov=nesterov,
+        label_smoothing=smoothing,
+        order=np.arange,
+    ):
+        for i in range(0, n, m):
+            steps.zero_grad()
+            x, labels = (torch.tensor(part[i : i + m]) for part in data)
+            cost(twin(x), labels).backward()
+            steps.step()
+        for p, q in zip(twin.parameters(), parameters, strict=True):
+            np.testing.assert_allclose(q.ravel(), p.detach().numpy().ravel(), rtol=1e-10)

@@ -142,7 +142,7 @@ def test_the_network_trains_with_the_halved_eta(monkeypatch: pytest.MonkeyPatch)
     settings = dataclasses.replace(FAST, eta=1.0, halve_after=1)
     train(fresh(), TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=epochs)
     rates = [1.0, 1.0, 0.5, 0.25]
-    for k in book.sgd(TRAINING, 4, 7, lambda epoch: rates[epoch], mu=0.5, rng=2):
+    for k in book.sgd(TRAINING, 4, 7, lambda epoch: rates[int(epoch)], mu=0.5, rng=2):
         assert values(book) == epochs.values[k]
 
 
@@ -174,6 +174,16 @@ def test_history_records_unregularized_costs_unless_asked(
     assert history["eta"] == [0.5] * 4
     assert all(seconds > 0 for seconds in history["seconds"])
     assert history.settings == dataclasses.asdict(settings)
+
+
+def test_measured_costs_are_those_of_the_true_labels() -> None:
+    net = fresh()
+    settings = dataclasses.replace(FAST, epochs=1, label_smoothing=0.3)
+    history = train(net, TRAINING, settings, monitor={"training": TRAINING}, rng=2)
+    assert history["training_cost"] == [evaluate(net, TRAINING).cost]
+    plain = fresh()
+    train(plain, TRAINING, dataclasses.replace(settings, label_smoothing=0.0), rng=2)
+    assert values(plain) != values(net)
 
 
 def test_history_can_be_saved_and_loaded(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_each_image_keeps_its_weight_in_every_order(monkeypatch) -> None:
     monkeypatch.setattr("nndl.batches.CHUNK", 5)
     order = np.random.default_rng(0).permutation(12)
     data = Dataset(IMAGES, LABELS, "weighted", weights=IMAGES[:, 0].copy())
-    chunks = mini_batches(data, order, 5, 3, np.dtype(np.float64))
+    chunks = mini_batches(data, data.targets(3, np.float64), order, 5)
     sizes = []
     for chunk in chunks:
         for x, _, weights in chunk:

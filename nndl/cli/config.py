@@ -15,6 +15,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.cli.options import Kind, choice, number, optional, text, whole, whole_number
 from nndl.costs import COSTS
 from nndl.initializers import INITIALIZERS
+from nndl.schedules import SCHEDULES
 from nndl.text import printable
 from nndl.training import Settings
 
@@ -182,6 +183,45 @@ class Config:
         metavar="MU",
         hyper="mu",
     )
+    schedule: str = setting(
+        "constant",
+        choice(SCHEDULES),
+        "training",
+        "how eta changes from step to step until the last epoch",
+        hyper="schedule",
+    )
+    warmup: float = setting(
+        0.0,
+        NOT_NEGATIVE,
+        "training",
+        "epochs, like 0.5, in which the learning rate first rises from 0 to eta",
+        metavar="EPOCHS",
+        hyper="warmup",
+    )
+    nesterov: bool = setting(
+        False,
+        YES_OR_NO,
+        "training",
+        "use Nesterov's momentum instead of the book's; needs --momentum",
+        hyper="nesterov",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        FRACTION,
+        "training",
+        "the part of each label, like 0.1, that training shares among all outputs",
+        metavar="PART",
+        hyper="label_smoothing",
+    )
+    average: float = setting(
+        0.0,
+        FRACTION,
+        "training",
+        "measure and keep the moving average of the weights, in which each step has this part, "
+        "like 0.003",
+        metavar="PART",
+        hyper="average",
+    )
     halve_after: int | None = setting(
         3,
         optional(whole),
@@ -189,6 +229,7 @@ class Config:
         "halve eta after N epochs without improvement on the validation set, and stop at 1/128 of "
         "the start; none keeps eta",
         metavar="N",
+        unset="3; none with a schedule or warm-up",
         hyper="halve_after",
         may_change=True,
     )
@@ -251,6 +292,12 @@ class Config:
                 if not option.kind.allows(item):
                     raise ValueError(f"{name}: {option.kind.unlike(item)}")
 
+    @classmethod
+    def from_flags(cls, given: Mapping[str, Any]) -> Config:
+        """Return the settings of a new run: those given, and the defaults that fit them."""
+        scheduled = given.get("schedule", "constant") != "constant" or given.get("warmup")
+        return cls(**({"halve_after": None} if scheduled else {}) | dict(given))
+
     def record(self) -> dict[str, Any]:
         """Return the settings as plain JSON."""
         return {
@@ -297,18 +344,25 @@ class Config:
         differ = [
             f"{name} is {_shown(getattr(self, name))}, not {_shown(value)}"
             for name, value in given.items()
-            if not OPTIONS[name].may_change and value != getattr(self, name)
+            if name not in self.may_change and value != getattr(self, name)
         ]
         if differ:
             raise ValueError(f"the run has other settings: {'; '.join(differ)}; leave them out")
         return replace(self, **given)
 
+    @property
+    def may_change(self) -> list[str]:
+        """The settings that a resumed run can have other values of."""
+        # A schedule is stretched over all epochs.
+        kept = {"epochs"} if self.schedule != "constant" else set()
+        return [name for name, option in OPTIONS.items() if option.may_change and name not in kept]
+
     def unlike(self, began: Config) -> list[str]:
         """Return the settings of ``began`` that differ from these, and must not, as words."""
         return [
             f"{name} {_shown(getattr(began, name))}"
-            for name, option in OPTIONS.items()
-            if not option.may_change and getattr(began, name) != getattr(self, name)
+            for name in OPTIONS
+            if name not in self.may_change and getattr(began, name) != getattr(self, name)
         ]
 
 

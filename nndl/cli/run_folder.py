@@ -138,7 +138,7 @@ class RunFolder:
         if not (self.network_path.is_file() and self.history_path.is_file()):
             return False
         history = self.history()
-        wanted = vars(config.settings())
+        wanted = config.settings().record()
         return (
             history.ended not in ("", "interrupted")
             and "diverged" not in history.ended

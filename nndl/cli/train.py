@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     given = settings_given(args)
     existing = RunFolder(args.resume) if args.resume else None
-    config = resumed_config(existing, given) if existing else Config(**given)
+    config = resumed_config(existing, given) if existing else Config.from_flags(given)
     config = replace(config, data=located(config.data))
     data = load_data(config.data, np.uint8)
     if existing and (began := existing.recorded().training) != data[0].name:
@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             "make the same data available, with --data if it has moved, or start another run"
         )
     try:
+        config.settings()
         training = training_set(config, data[0])
         net = build_network(config, data)
     except (TypeError, ValueError) as error:

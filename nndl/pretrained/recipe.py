@@ -132,7 +132,7 @@ def train_in(folder: Path) -> None:
         net, state, _ = load_checkpoint(path)
 
     def after_epoch(net: Network, state: State) -> None:
-        state.eta = SETTINGS.eta * float(np.interp(len(state.history), *SCHEDULE))
+        state.eta = SETTINGS.rate(0) * float(np.interp(len(state.history), *SCHEDULE))
         save_checkpoint(path, net, state, SETTINGS)
         save_history(state.history, folder / "history.json")
 

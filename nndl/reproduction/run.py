@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
@@ -87,7 +87,7 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
         "experiment": name,
         "seed": seed,
         "network": repr(outcome.net),
-        "settings": asdict(e.settings),
+        "settings": e.settings.record(),
         "epochs": {key: [_short(v) for v in series] for key, series in outcome.epochs.items()},
         "final": outcome.final,
         "seconds": round(seconds, 1),
@@ -142,9 +142,9 @@ def _train_accuracy_only(job: Job) -> Outcome:
         lmbda=settings.lmbda,
         rng=job.rng,
     )
-    for _ in epochs:
+    for epoch in epochs:
         measured = accuracy(job.net, job.validation)
-        history.append({"eta": settings.eta, "validation_accuracy": measured})
+        history.append({"eta": settings.rate(epoch), "validation_accuracy": measured})
     history.ended = "all epochs done"
     return Outcome(job.net, history.epochs, _final_accuracies(job, history))
 
@@ -174,7 +174,7 @@ def _gradient_norms(job: Job) -> Outcome:
                 series.setdefault(f"norm_{l}", []).append(float(np.linalg.norm(nabla)))
                 if epoch == 0:
                     series[f"bar_{l}"] = nabla[:6, 0].astype(float).tolist()
-            net.update_mini_batch(x, y, settings.eta, settings.lmbda, len(job.training))
+            net.update_mini_batch(x, y, settings.rate(0), settings.lmbda, len(job.training))
     return Outcome(net, series, {})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +13,7 @@ import numpy as np
 from nndl.dataset import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
+from nndl.schedules import SCHEDULES
 from nndl.storage.description import (
     FORMATS,
     NETWORK,
@@ -49,7 +49,8 @@ def save_checkpoint(
     path : str or Path
         Ending in .npz or .safetensors.
     net : Network
-        With its velocities.
+        With its velocities. If `train` has given it the average of its weights, the weights that
+        ``state`` keeps are saved as its own.
     state, settings : State, Settings
         As `nndl.training.train` gives them to ``after_epoch``, and as they were given to `train`.
     sets : mapping of names to Datasets, optional
@@ -58,23 +59,26 @@ def save_checkpoint(
         As for `save`; the same errors.
     """
     values, velocities = parameters(net), parameters(net, "v_")
+    if state.raw:  # the network has the average
+        values = dict(zip(values, state.raw, strict=True))
     moving = any(v is not None for v in velocities.values())
     arrays = dict(values)
     if moving:
         for name, v in velocities.items():
             arrays[f"velocity.{name}"] = np.zeros_like(values[name]) if v is None else v
-    if state.best_parameters:
-        for name, p in zip(values, state.best_parameters, strict=True):
-            arrays[f"best.{name}"] = p
+    for kind, kept in (("best", state.best_parameters), ("average", state.average)):
+        if kept:
+            arrays |= {f"{kind}.{name}": p for name, p in zip(values, kept, strict=True)}
     history, series = _describe_history(state.history)
     description = {
         **describe(net),
-        "settings": asdict(settings),
+        "settings": settings.record(),
         "history": history,
         "streams": state.streams.state,
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "velocities": moving,
         "best": bool(state.best_parameters),
+        "average": bool(state.average),
         "digests": {name: data.digest for name, data in (sets or {}).items()},
         "about": about,
     }
@@ -99,14 +103,15 @@ def load_checkpoint(
         names = parameter_names(record)
         velocities = [f"velocity.{name}" for name in names if record["velocities"]]
         best = [f"best.{name}" for name in names if record["best"]]
+        average = [f"average.{name}" for name in names if record.get("average")]
         series = [f"history.{i}" for i, _ in enumerate(record["history"].get("series", ()))]
-        check_names(stored, [*names, *velocities, *best, *series])
+        check_names(stored, [*names, *velocities, *best, *average, *series])
         history = _read_history(record["history"], stored)
         net = build(record, stored)
         values = parameters(net)
         arrays = {
             name: stored[name](values[name.partition(".")[2]].shape, net.dtype)
-            for name in velocities + best
+            for name in velocities + best + average
         }
         for name in velocities:
             _, _, i, p = name.split(".")
@@ -114,7 +119,8 @@ def load_checkpoint(
         state = State(history, Streams(0), **record["counters"])
         state.streams.state = record["streams"]
         state.best_parameters = tuple(arrays[name] for name in best)
-        return net, state, Settings(**record["settings"])
+        state.average = tuple(arrays[name] for name in average)
+        return net, state, Settings.from_record(record["settings"])
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
@@ -220,13 +226,13 @@ _STREAM = {
     "has_uint32": range(2),
     "uinteger": range(2**32),
 }
-_SETTINGS = {f.name: (float,) if f.default is None else float for f in fields(Settings)}
+_SETTINGS_1 = {
+    **dict.fromkeys(["epochs", "mini_batch_size", "eta", "lmbda", "lmbda_l1", "mu"], float),
+    "patience": (float,),
+    "halve_after": (float,),
+}
 _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
-    "settings": {
-        **dict.fromkeys(["epochs", "mini_batch_size", "eta", "lmbda", "lmbda_l1", "mu"], float),
-        "patience": (float,),
-        "halve_after": (float,),
-    },
+    "settings": _SETTINGS_1,
     "history": HISTORY,
     "streams": dict.fromkeys(Streams.names, _STREAM),
     "counters": _COUNTERS_1,
@@ -235,9 +241,17 @@ _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
 }
 _SERIES = {"name": str, "dtype": frozenset({"float64", "int64"})}
 _VERSION_2 = _VERSION_1 | {
-    "settings": _SETTINGS,
     "counters": _COUNTERS,
     "history": HISTORY | {"epochs": range(MOST_EPOCHS + 1), "series": [_SERIES, 1000]},
     "digests": {str: str},
 }
-FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2}
+_SETTINGS = _SETTINGS_1 | {
+    "eta": float | str,
+    "schedule": frozenset(SCHEDULES),
+    "warmup": float,
+    "nesterov": bool,
+    "label_smoothing": float,
+    "average": float,
+}
+_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS, "average": bool}
+FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import reprlib
 from math import isfinite
+from types import UnionType
 from typing import Any
 
 from nndl.text import printable
@@ -40,9 +41,9 @@ def check(value: Any, schema: Any, place: str) -> None:
         What `loads` returned.
     schema
         A type (str: a text of limited length; float: any number), a range of whole numbers, a
-        frozenset of names, (schema,) for what may also be null, [schema, n] for a list of at most
-        n, {name: schema} for an object with these keys and no others, {str: schema} for an object
-        with any keys.
+        frozenset of names, float | str for either, (schema,) for what may also be null,
+        [schema, n] for a list of at most n, {name: schema} for an object with these keys and no
+        others, {str: schema} for an object with any keys.
     place : str
         Where the value is, for the message.
     """
@@ -54,6 +55,8 @@ def _mismatch(value: Any, schema: Any) -> str:
     """Return what follows the place in the message; empty if the value matches."""
     if isinstance(schema, tuple):
         return "" if value is None else _mismatch(value, schema[0])
+    if isinstance(schema, UnionType):
+        return min((_mismatch(value, kind) for kind in schema.__args__), key=len)
     if isinstance(schema, range):
         fits = type(value) is int and value in schema
         expected = f"a whole number from {schema.start} to {schema.stop - 1}"

@@ -10,9 +10,9 @@ import math
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -26,6 +26,7 @@ from nndl.network import Network
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
 from nndl.threads import one_thread
+from nndl.training.averaging import Average, restore, values
 from nndl.training.diagnosis import EPOCHS, diagnose
 from nndl.training.environment import environment
 from nndl.training.history import History
@@ -54,8 +55,15 @@ class State:
 
     Attributes
     ----------
+    eta : float
+        The learning rate, if it does not change from step to step; halve_after changes it, and
+        ``after_epoch`` may.
     done : int
         Images of the current epoch that are already used; 0 between epochs.
+    average : tuple of ndarray
+        The average of the weights (and of all else that training changes), if settings ask for it.
+    raw : tuple of ndarray
+        The weights that training had reached, after `train` has given the network the average.
     waited, waited_to_halve : int
         Epochs without improvement: in total, for patience, and since eta was last halved.
     """
@@ -68,12 +76,14 @@ class State:
     waited: int = 0
     waited_to_halve: int = 0
     done: int = 0
+    average: tuple[Array, ...] = ()
+    raw: tuple[Array, ...] = ()
 
     @classmethod
     def start(cls, settings: Settings, rng: Rng = None) -> State:
         """Return the state before the first epoch."""
-        history = History(settings=asdict(settings), environment=dict(environment()))
-        return cls(history, Streams(rng), settings.eta)
+        history = History(settings=settings.record(), environment=dict(environment()))
+        return cls(history, Streams(rng), 0.0 if callable(settings.eta) else settings.eta)
 
 
 Callback = Callable[[Network, State], None]
@@ -105,7 +115,8 @@ def train(
     training : Dataset
     settings : Settings
         By default ``Settings()``. With patience or halve_after, the network gets the weights of
-        the best epoch at the end.
+        the best epoch at the end. With average, it has its own weights during training, also in
+        callbacks, but is measured with the average, and gets the average at the end.
     validation : Dataset, optional
         Evaluated after every epoch. patience and halve_after depend on its accuracy.
     monitor : mapping of names to Datasets, optional
@@ -137,8 +148,8 @@ def train(
     ------
     ValueError
         If the data does not fit; if patience or halve_after is set without a validation set; if
-        a state was made with other settings (except epochs, patience and halve_after) or other
-        evaluated sets.
+        a state was made with other settings (except patience, halve_after and, without a schedule,
+        epochs) or other evaluated sets.
     DivergedError
         If outputs are no longer finite. The weights of the last complete epoch are restored.
     TrainingInterrupted
@@ -184,68 +195,83 @@ def train(
             f"the state has {skip:,} images of an epoch done, but the training set has "
             f"{len(training):,} in all: resume with the data that the run began with"
         )
-    history.settings |= {key: getattr(settings, key) for key in _MAY_CHANGE}
+    history.settings |= {key: getattr(settings, key) for key in settings.may_change}
     penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
     history.ended = _reason_to_end(state, settings)  # usually empty
+    average = _average(net, state, settings, len(training))
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
         pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
 
         def stop(done: int) -> bool:
             bar.advance(done)
+            if average is not None:
+                average.update(len(history), done)
             end = interrupted.is_set()
             pause(done, at_once=end)
             return end
 
+        rate = (lambda epoch: state.eta) if settings.is_constant else settings.rate
         epochs = net.sgd(
             training,
             0 if history.ended else max(0, settings.epochs - first),
             settings.mini_batch_size,
-            lambda epoch: state.eta,
+            rate,
             lmbda=settings.lmbda,
             lmbda_l1=settings.lmbda_l1,
             mu=settings.mu,
+            nesterov=settings.nesterov,
+            label_smoothing=settings.label_smoothing,
             rng=state.streams,
             order=order,
             transform=transform,
             stop=stop,
             skip=skip,
+            first=first,
             threads=threads,
         )
-        start, last = perf_counter(), [p.copy() for p in net.parameters]
+        start, last = perf_counter(), _kept(net, state)
         try:
-            for _ in epochs:
-                row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
+            for epoch in epochs:
+                row: dict[str, float] = {
+                    "eta": rate(epoch + 0.5),
+                    "seconds": perf_counter() - start,
+                }
                 pause.epoch_ended()
-                row |= _measure(net, sets, *penalty)
-                _check_finite(row, len(history))
-                history.append(row)
-                enough = len(history) == EPOCHS and len(training) >= ENOUGH
-                if enough and (cause := diagnose(net, training, history)):
-                    warnings.warn(cause, stacklevel=2)
-                if validation is not None:
-                    _judge(net, state, settings)
+                if average is not None:
+                    average.update(len(history) + 1, 0)
+                with average.in_use() if average is not None else nullcontext():
+                    row |= _measure(net, sets, *penalty)
+                    _check_finite(row, len(history))
+                    history.append(row)
+                    enough = len(history) == EPOCHS and len(training) >= ENOUGH
+                    if enough and (cause := diagnose(net, training, history)):
+                        warnings.warn(cause, stacklevel=2)
+                    if validation is not None:
+                        _judge(net, state, settings)
                 bar.report(history)
                 if after_epoch is not None:
                     after_epoch(net, state)
                 if history.ended or interrupted.is_set():
                     break
-                start, last = perf_counter(), [p.copy() for p in net.parameters]
+                start, last = perf_counter(), _kept(net, state)
         except DivergedError as error:
-            _restore(net, last)
+            for array, saved in zip(values(net) + state.average, last, strict=True):
+                array[...] = saved
             _reset(net)  # infinite velocities would make every later step fail
             history.ended = str(error)
+            _use_average(net, state)
             raise
         early = interrupted.is_set() and len(history) < settings.epochs
         history.ended = history.ended or ("interrupted" if early else "all epochs done")
+    _use_average(net, state)
     if settings.keeps_best and state.best_parameters:
-        _restore(net, state.best_parameters)
+        restore(net, state.best_parameters)
     if interrupted.is_set():
         raise TrainingInterrupted(history)
     return history
 
 
 ENOUGH = 500  # training images: with fewer, three epochs are too few steps to judge
-_MAY_CHANGE = ("epochs", "patience", "halve_after")
 
 
 def _sets(
@@ -312,8 +338,8 @@ def _check_resumes(history: History, settings: Settings, sets: list[str]) -> Non
     began = history.settings
     differ = [
         f"{key} {began[key]!r}, not {value!r}"
-        for key, value in asdict(settings).items()
-        if key in began and key not in _MAY_CHANGE and began[key] != value
+        for key, value in settings.record().items()
+        if key in began and key not in settings.may_change and began[key] != value
     ]
     measured = [key.removesuffix("_cost") for key in history.epochs if key.endswith("_cost")]
     if len(history) and set(measured) != set(sets):
@@ -337,7 +363,7 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
     correct = int(history["validation_correct"][-1])
     if correct > state.best_correct:
         state.best_correct, history.best_epoch = correct, len(history) - 1
-        state.best_parameters = tuple(p.copy() for p in net.parameters)
+        state.best_parameters = tuple(p.copy() for p in values(net))
         state.waited = state.waited_to_halve = 0
         return
     state.waited += 1
@@ -354,14 +380,41 @@ def _reason_to_end(state: State, settings: Settings) -> str:
     if settings.patience is not None and state.waited >= settings.patience:
         return f"no improvement in {state.waited} epochs"
     waited_enough = settings.halve_after and state.waited_to_halve >= settings.halve_after
-    if waited_enough and state.eta / 2 < settings.eta / 128:
+    if waited_enough and state.eta / 2 < settings.rate(0.0) / 128:
         return "eta has reached 1/128 of its initial value"
     return ""
 
 
-def _restore(net: Network, parameters: Sequence[Array]) -> None:
-    for p, saved in zip(net.parameters, parameters, strict=True):
-        p[...] = saved
+def _average(net: Network, state: State, settings: Settings, n: int) -> Average | None:
+    """Return the average of the weights, if settings ask for it; undo `_use_average`."""
+    if not settings.average:
+        return None
+    if state.raw:
+        restore(net, state.raw)
+        state.raw = ()
+    if not state.average:
+        state.average = tuple(p.copy() for p in values(net))
+    return Average(
+        net,
+        state.average,
+        settings.average,
+        settings.mini_batch_size,
+        n,
+        epoch=len(state.history),
+        done=state.done,
+    )
+
+
+def _use_average(net: Network, state: State) -> None:
+    """Give the network the average of its weights, if there is one; the state keeps its own."""
+    if state.average:
+        state.raw = tuple(p.copy() for p in values(net))
+        restore(net, state.average)
+
+
+def _kept(net: Network, state: State) -> list[Array]:
+    """Return copies of what is restored after divergence."""
+    return [array.copy() for array in values(net) + state.average]
 
 
 def _check_finite(row: Mapping[str, float], epoch: int) -> None:

@@ -242,7 +242,7 @@ class Network(Stack):
                         step = Step(chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu)
                         for x, y, weights in chunk:
                             self.take_step(x, y, streams.dropout, step, weights)
-                        validation.check_finite(self.parameters, epoch, rate)
+                        validation.check_finite(self.state, epoch, rate)
                         done += sum(x.shape[1] for x, _, _ in chunk)
                         if done < n and stop(done):
                             return

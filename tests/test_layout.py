@@ -24,9 +24,9 @@ ROOT = Path(nndl.__file__).parent
 ORDER = """
 _typing text html files threads rng plots notebook
 activations costs initializers released blas dataset validation step batches
-layers conv stack parallel network differences
+layers conv stack parallel network normalization differences
 training data storage
-normalization ensemble recipes estimator pretrained export book reproduction cli __main__
+ensemble recipes estimator pretrained export book reproduction cli __main__
 """
 LAYERS = ORDER.split()
 

@@ -206,7 +206,7 @@ def train(
             stop=stop,
             skip=skip,
         )
-        start, last = perf_counter(), [p.copy() for p in net.parameters]
+        start, last = perf_counter(), [p.copy() for p in net.state]
         try:
             for _ in epochs:
                 row: dict[str, float] = {"eta": state.eta, "seconds": perf_counter() - start}
@@ -224,7 +224,7 @@ def train(
                     after_epoch(net, state)
                 if history.ended or interrupted.is_set():
                     break
-                start, last = perf_counter(), [p.copy() for p in net.parameters]
+                start, last = perf_counter(), [p.copy() for p in net.state]
         except DivergedError as error:
             _restore(net, last)
             _reset(net)  # infinite velocities would make every later step fail
@@ -332,7 +332,7 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
     correct = int(history["validation_correct"][-1])
     if correct > state.best_correct:
         state.best_correct, history.best_epoch = correct, len(history) - 1
-        state.best_parameters = tuple(p.copy() for p in net.parameters)
+        state.best_parameters = tuple(p.copy() for p in net.state)
         state.waited = state.waited_to_halve = 0
         return
     state.waited += 1
@@ -354,9 +354,9 @@ def _reason_to_end(state: State, settings: Settings) -> str:
     return ""
 
 
-def _restore(net: Network, parameters: Sequence[Array]) -> None:
-    for p, saved in zip(net.parameters, parameters, strict=True):
-        p[...] = saved
+def _restore(net: Network, saved: Sequence[Array]) -> None:
+    for p, values in zip(net.state, saved, strict=True):
+        p[...] = values
 
 
 def _check_finite(row: Mapping[str, float], epoch: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nndl import normalization
+from nndl import normalization, parallel
 from nndl._typing import Array
 from nndl.activations import Activation, identity, leaky_relu, relu, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
@@ -373,3 +373,15 @@ def test_what_cannot_be_folded_is_named() -> None:
         ValueError, match=r"BatchNorm\(identity\) can be folded .* not into Dense\("
     ):
         fold(net)
+
+
+def test_inference_in_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "IMAGES", 7)
+    monkeypatch.setattr(parallel, "WORK", 0)
+    net = trained(STACKS["conv, then pool"][0](), (2, 8, 8))
+    images = examples(net, 200)[0].T.astype(np.float32)
+    one, four = (list(parallel.infer(net, images, threads)) for threads in (1, 4))
+    for (rows, z, a), (rows_4, z_4, a_4) in zip(one, four, strict=True):
+        assert rows == rows_4
+        np.testing.assert_array_equal(z, z_4)
+        np.testing.assert_array_equal(a, a_4)

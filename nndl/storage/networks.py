@@ -127,7 +127,9 @@ def check_own(activations: object, costs: object) -> None:
     for argument, (things, kind) in kinds.items():
         for name, thing in things.items() if isinstance(things, Mapping) else ():
             if not isinstance(thing, kind):
-                raise TypeError(f"{argument}[{name!r}] must be a {kind.__name__}, not {thing!r}")
+                raise TypeError(
+                    f"{argument}[{name!r}] must be an object of {kind.__name__}, not {thing!r}"
+                )
         if not isinstance(things, Mapping | None):
             raise TypeError(f"{argument} must be a mapping of names, not {type(things).__name__}")
 

@@ -255,7 +255,7 @@ class Network(Stack):
                                 step = Step(m, n, rate, lmbda, lmbda_l1, mu, nesterov)
                             self.take_step(x, y, streams.dropout, step, weights)
                             done += m
-                        validation.check_finite(self.parameters, epoch, rate)
+                        validation.check_finite(self.state, epoch, rate)
                         if done < n and stop(done):
                             return
                 yield epoch

@@ -91,6 +91,8 @@ RULES = {
     "stride": _at_least(1, _WHOLE),
     "padding": _at_least(0, f'"same" or {_WHOLE}'),
     "p": _PROBABILITY,
+    "momentum": Rule(Real, lambda v: 0 < v <= 1, "a share in (0, 1]"),
+    "epsilon": Rule(Real, lambda v: 0 < v < inf, "positive and finite"),
     "h": Rule(Real, lambda v: 0 < v < inf, "a small positive number, like 1e-5"),
 }
 

@@ -24,9 +24,9 @@ ROOT = Path(nndl.__file__).parent
 ORDER = """
 _typing text html files threads parallel rng schedules plots notebook
 activations costs initializers released blas dataset validation step batches
-layers patches conv stack inference network differences
+layers patches conv stack inference network normalization differences
 training data storage
-normalization ensemble recipes estimator pretrained export book reproduction cli __main__
+ensemble recipes estimator pretrained export book reproduction cli __main__
 """
 LAYERS = ORDER.split()
 

@@ -78,7 +78,7 @@ def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score
         total += float(cost.sum(dtype=np.float64))
         n += len(labels)
         correct += int((a.argmax(axis=0) == labels).sum())
-    for w in net.weights if lmbda or lmbda_l1 else ():
+    for w in net.decaying if lmbda or lmbda_l1 else ():
         total += 0.5 * lmbda * float(np.vdot(w, w)) + lmbda_l1 * float(np.abs(w).sum())
     return Score(total / n, correct, n)
 

@@ -26,7 +26,7 @@ from nndl.network import Network
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
 from nndl.threads import one_thread
-from nndl.training.averaging import Average, restore, values
+from nndl.training.averaging import Average, restore
 from nndl.training.diagnosis import EPOCHS, diagnose
 from nndl.training.environment import environment
 from nndl.training.history import History
@@ -255,7 +255,7 @@ def train(
                     break
                 start, last = perf_counter(), _kept(net, state)
         except DivergedError as error:
-            for array, saved in zip(values(net) + state.average, last, strict=True):
+            for array, saved in zip(net.state + state.average, last, strict=True):
                 array[...] = saved
             _reset(net)  # infinite velocities would make every later step fail
             history.ended = str(error)
@@ -363,7 +363,7 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
     correct = int(history["validation_correct"][-1])
     if correct > state.best_correct:
         state.best_correct, history.best_epoch = correct, len(history) - 1
-        state.best_parameters = tuple(p.copy() for p in values(net))
+        state.best_parameters = tuple(p.copy() for p in net.state)
         state.waited = state.waited_to_halve = 0
         return
     state.waited += 1
@@ -393,7 +393,7 @@ def _average(net: Network, state: State, settings: Settings, n: int) -> Average 
         restore(net, state.raw)
         state.raw = ()
     if not state.average:
-        state.average = tuple(p.copy() for p in values(net))
+        state.average = tuple(p.copy() for p in net.state)
     return Average(
         net,
         state.average,
@@ -408,13 +408,13 @@ def _average(net: Network, state: State, settings: Settings, n: int) -> Average 
 def _use_average(net: Network, state: State) -> None:
     """Give the network the average of its weights, if there is one; the state keeps its own."""
     if state.average:
-        state.raw = tuple(p.copy() for p in values(net))
+        state.raw = tuple(p.copy() for p in net.state)
         restore(net, state.average)
 
 
 def _kept(net: Network, state: State) -> list[Array]:
     """Return copies of what is restored after divergence."""
-    return [array.copy() for array in values(net) + state.average]
+    return [array.copy() for array in net.state + state.average]
 
 
 def _check_finite(row: Mapping[str, float], epoch: int) -> None:

@@ -264,7 +264,7 @@ class _Blocks:
         self.n, self.count = n, max(1, size // n)
         self.across = n * min(max(1, ROW // n), self.count)
         rows = max(1, min(BLOCK, size) // self.across)
-        self.tiles, self.buffers = (np.empty((n, rows, self.across), dtype) for n in (3, 2))
+        self.tiles, self.buffers = (np.empty((k, rows, self.across), dtype) for k in (3, 2))
         self.ones = np.ones(rows, dtype)
         end = size - size % self.across
         starts = range(0, end, rows * self.across)

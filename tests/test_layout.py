@@ -26,7 +26,7 @@ _typing text html files threads parallel rng schedules plots notebook
 activations costs initializers released blas dataset validation step batches
 layers patches conv stack inference network normalization differences
 training data storage
-ensemble recipes estimator pretrained export book reproduction cli __main__
+ensemble recipes ladder estimator pretrained export book reproduction cli __main__
 """
 LAYERS = ORDER.split()
 

@@ -15,6 +15,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.cli.options import Kind, choice, number, optional, text, whole, whole_number
 from nndl.costs import COSTS
 from nndl.initializers import INITIALIZERS
+from nndl.recipes import RECIPES
 from nndl.schedules import SCHEDULES
 from nndl.text import printable
 from nndl.training import Settings
@@ -106,6 +107,14 @@ class Config:
         "every epoch",
     )
 
+    recipe: str | None = setting(
+        None,
+        optional(choice(RECIPES)),
+        "network",
+        "a network beyond the book with its distortions and settings, of which --epochs and the "
+        "others of training can be changed: see results/LADDER.md",
+        unset="none",
+    )
     hidden: tuple[int, ...] = setting(
         (100,), whole, "network", "neurons of each hidden layer", metavar="N", many=True
     )
@@ -294,7 +303,20 @@ class Config:
 
     @classmethod
     def from_flags(cls, given: Mapping[str, Any]) -> Config:
-        """Return the settings of a new run: those given, and the defaults that fit them."""
+        """Return the settings of a new run: those given, and the defaults that fit them.
+
+        Raises
+        ------
+        ValueError
+            If a recipe and what belongs to it are both given.
+        """
+        if given.get("recipe"):
+            if both := sorted(_OF_RECIPES & set(given)):
+                flags = ", ".join("--" + name.replace("_", "-") for name in both)
+                raise ValueError(f"the recipe has its own network and distortions: omit {flags}")
+            settings = RECIPES[given["recipe"]].settings.record()
+            of_recipe = {n: settings[o.hyper] for n, o in OPTIONS.items() if o.hyper}
+            return cls(**of_recipe | dict(given))
         scheduled = given.get("schedule", "constant") != "constant" or given.get("warmup")
         return cls(**({"halve_after": None} if scheduled else {}) | dict(given))
 
@@ -365,6 +387,8 @@ class Config:
             if name not in self.may_change and getattr(began, name) != getattr(self, name)
         ]
 
+
+_OF_RECIPES = {"hidden", "conv", "cost", "activation", "output", "init", "dropout", "expand"}
 
 OPTIONS: dict[str, Option] = {f.name: f.metadata["option"] for f in fields(Config)}
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "read photographs or drawings of digits",
     "page": "write a page on which a network reads the digits that you draw",
     "export": "write a trained network in the format of another library, ONNX",
+    "ladder": "measure the recipes beyond the book, with seconds and spread",
     "reproduce": "run the experiments of the book and draw its figures",
 }
 """The name of each command, which is also its module in `nndl.cli`, and what it does."""

@@ -38,10 +38,11 @@ from nndl.data.load import NAMES
 from nndl.files import folder_lock, make_folder
 from nndl.initializers import INITIALIZERS
 from nndl.network import Network
+from nndl.recipes import RECIPES
 from nndl.rng import generator
 from nndl.stack import dense_layers
 from nndl.storage import Checkpoints, load_checkpoint, read_about, save, save_history
-from nndl.storage.description import NETWORK, check_description, describe
+from nndl.storage.description import NETWORK, check_description, describe, version_of
 from nndl.storage.schema import check
 from nndl.storage.weights_by_epoch import keep_weights
 from nndl.text import printable
@@ -180,19 +181,30 @@ def build_network(config: Config, data: Sequence[Dataset]) -> Network:
     n_out = max([10, *(int(part.labels.max()) + 1 for part in data if len(part))])
     cost, activation = COSTS[config.cost], ACTIVATIONS[config.activation]
     init, output = INITIALIZERS[config.init], ACTIVATIONS.get(config.output or "")
+    rng, _ = _generators(config)
+    if config.recipe:
+        *maps, height, width = _shape(data[0], "--recipe")
+        shape = (*(maps or [1]), height, width)
+        net = RECIPES[config.recipe].network(shape, rng, n_out, config.dtype)
+        return _checked(net, data)
     neurons = [*config.hidden, n_out]
     layers = dense_layers(neurons, cost, activation, output, init, config.dropout)
-    shape: tuple[int, ...] = (n_in,)
+    shape = (n_in,)
     if config.conv:
         layers = [Conv(n, 5, activation, pool=2, init=init) for n in config.conv] + layers
         *maps, height, width = _shape(data[0], "--conv")
         shape = (*(maps or [1]), height, width)
-    rng, _ = _generators(config)
     net = Network(layers, cost=cost, rng=rng, dtype=config.dtype, input_shape=shape)
+    return _checked(net, data)
+
+
+def _checked(net: Network, data: Sequence[Dataset]) -> Network:
+    """Return the network, if the data fits it and a file can hold it."""
     for part in data:
         check_dataset(part, net.n_in, net.n_out)
     try:
-        check_description({"format": NETWORK, "version": 1, **describe(net), "about": {}}, NETWORK)
+        record = {"format": NETWORK, **describe(net), "about": {}}
+        check_description({"version": version_of(NETWORK, record), **record}, NETWORK)
     except ValueError as error:
         raise ValueError(f"a file cannot hold this network: {error}") from None
     return net
@@ -284,7 +296,15 @@ def run(
 
     checkpoints = Checkpoints(folder.checkpoint_path, settings, _used(data), config=config.record())
 
+    recipe = RECIPES[config.recipe] if config.recipe else None
+    fading = recipe.transform(len(history), config.epochs) if recipe else None
+    transform: Transform | None = fading
+    if config.expand in DISTORTIONS:
+        transform = DISTORTIONS[config.expand](shape=training.shape)
+
     def after_epoch(net: Network, state: State) -> None:
+        if fading is not None:
+            fading.epoch = len(state.history)
         checkpoints.after_epoch(net, state)
         if config.keep_weights:
             keep_weights(folder.weights_path, net, len(state.history))
@@ -294,9 +314,6 @@ def run(
         checkpoints.save(net, state)  # to resume from, if the first epoch is interrupted
         if config.keep_weights:
             keep_weights(folder.weights_path, net, 0)
-    transform: Transform | None = None
-    if config.expand in DISTORTIONS:
-        transform = DISTORTIONS[config.expand](shape=training.shape)
     monitor = {} if config.monitor_training == "none" else {"training": training}
     if config.monitor_training == "sample":
         monitor["training"] = training[:SAMPLE]

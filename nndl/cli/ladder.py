@@ -1,0 +1,71 @@
+"""Measure what accuracy a CPU needs how many seconds for: the recipes of nndl train --recipe.
+
+nndl ladder list
+nndl ladder run fast-conv --seeds 0 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nndl.cli.options import Parser, path_of, program_name, whole_number
+from nndl.ladder.run import result_path, run
+from nndl.recipes import RECIPES
+
+RESULTS = Path("results")  # in the current folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with these arguments; return the exit status."""
+    args = parse(argv)
+    try:
+        args.command(args)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; run the same command again to continue") from None
+    return 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the parsed arguments; ``command`` is the function to call with them."""
+    parser = Parser(prog=program_name("ladder"), description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sub = commands.add_parser("list", help="list the recipes with their finished seeds")
+    sub.set_defaults(command=list_all)
+
+    sub = commands.add_parser(
+        "run", help="train recipes on 60,000 images; finished seeds are not run again"
+    )
+    sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
+    sub.add_argument(
+        "--seeds",
+        nargs="+",
+        type=whole_number(0),
+        metavar="SEED",
+        help="default: from 0, as many as the recipe is to be measured with",
+    )
+    sub.set_defaults(command=run_all)
+    for sub in commands.choices.values():
+        sub.add_argument(
+            "--results",
+            type=path_of,
+            default=RESULTS,
+            metavar="DIR",
+            help="folder of the results (default: %(default)s)",
+        )
+    return parser.parse_args(argv)
+
+
+def list_all(args: argparse.Namespace) -> None:
+    """Print every recipe with its number of finished seeds."""
+    for name, recipe in RECIPES.items():
+        done = sum(result_path(args.results, name, seed).exists() for seed in range(recipe.n))
+        print(f"{name:16s} {done:2d} of {recipe.n:2d} seeds  {recipe.title}")
+
+
+def run_all(args: argparse.Namespace) -> None:
+    """Run the seeds that have no result yet."""
+    for name in args.names:
+        for seed in args.seeds or range(RECIPES[name].n):
+            run(args.results, name, seed, lambda line: print(line, flush=True))

@@ -1,0 +1,1 @@
+"""The ladder: what accuracy a CPU needs how many seconds for, measured over seeds."""

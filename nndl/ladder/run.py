@@ -1,0 +1,138 @@
+"""Train the recipes, and record what they reach on the test set.
+
+The recipes were chosen on the validation set. Here most of them train on all 60,000 images,
+training and validation, and read the test set once, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from nndl.data import load_mnist
+from nndl.dataset import Dataset
+from nndl.files import folder_lock, make_folder, write_text
+from nndl.inference import work
+from nndl.network import Network
+from nndl.recipes import RECIPES
+from nndl.storage import load_checkpoint, read_about, save, save_checkpoint
+from nndl.training import State, train
+from nndl.training.environment import environment
+from nndl.training.metrics import evaluate
+
+__all__ = ["as_record", "network_path", "result_path", "run"]
+
+
+def result_path(results: Path, name: str, seed: int) -> Path:
+    """Return the path of a result: results/ladder/NAME/seed-0.json."""
+    return results / "ladder" / name / f"seed-{seed}.json"
+
+
+def network_path(results: Path, name: str, seed: int) -> Path:
+    """Return the path of a trained network, which is not committed."""
+    return results / "runs" / "ladder" / name / f"seed-{seed}" / "network.npz"
+
+
+def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> None:
+    """Train a recipe from a seed and write its result, unless it is there; resume what began.
+
+    Raises
+    ------
+    OSError
+        If MNIST cannot be had, or a file cannot be written.
+    """
+    path = result_path(results, name, seed)
+    if path.exists():
+        report(f"{path}: there already")
+        return
+    parts = load_mnist(dtype=np.uint8)
+    training, test = _together(*parts[:2])[: RECIPES[name].images], parts[2]
+    kept = network_path(results, name, seed)
+    make_folder(kept.parent)
+    make_folder(path.parent)
+    with folder_lock(kept.parent):
+        net, seconds = _train(name, seed, training, kept.with_name("checkpoint.npz"), report)
+        save(net, kept, recipe=name, seed=seed)
+        correct = evaluate(net, test).correct
+        record = as_record(name, seed, net, correct, len(test), len(training), seconds)
+        write_text(path, json.dumps(record, indent=1) + "\n")
+    report(f"{path}: {correct:,} of {len(test):,} in {seconds:.0f} s")
+
+
+def as_record(
+    name: str, seed: int, net: Network, correct: int, of: int, images: int, seconds: float
+) -> dict[str, Any]:
+    """Return the result of a run as plain JSON."""
+    settings = RECIPES[name].settings
+    # The backward pass takes two products of the size of the forward pass's one.
+    flop = 2 * 3 * work(net) * images * settings.epochs
+    return {
+        "recipe": name,
+        "seed": seed,
+        "correct": correct,
+        "of": of,
+        "seconds": round(seconds, 2),
+        "images": images,
+        "epochs": settings.epochs,
+        "flop": float(flop),
+        "network": repr(net),
+        "settings": settings.record(),
+        "environment": environment(),
+    }
+
+
+def _train(
+    name: str, seed: int, training: Dataset, path: Path, report: Callable[[str], None]
+) -> tuple[Network, float]:
+    """Return the trained network, and the seconds that its training kept one core busy."""
+    recipe = RECIPES[name]
+    settings = recipe.settings
+    for_weights, for_training = np.random.default_rng(seed).spawn(2)
+    if path.exists():
+        net, state, settings = load_checkpoint(path, {"training": training})
+        before = float(read_about(path)["core_seconds"])
+    else:
+        net, before = recipe.network(rng=for_weights), 0.0
+        state = State.start(settings, for_training)
+    transform, start = recipe.transform(len(state.history)), process_time()
+
+    def seconds() -> float:
+        return before + process_time() - start
+
+    def checkpoint(net: Network, state: State) -> None:
+        sets = {"training": training}
+        save_checkpoint(path, net, state, settings, sets, core_seconds=seconds())
+
+    def after_epoch(net: Network, state: State) -> None:
+        done = len(state.history)
+        if transform is not None:
+            transform.epoch = done
+        if seconds() > SAVE_FROM:
+            checkpoint(net, state)
+            report(f"{name}, seed {seed}: {done} of {settings.epochs} epochs, {seconds():.0f} s")
+
+    train(
+        net,
+        training,
+        settings,
+        state=state,
+        transform=transform,
+        threads=1,
+        after_epoch=after_epoch,
+        checkpoint=checkpoint if ceil(settings.epochs) > 2 else None,
+    )
+    return net, seconds()
+
+
+SAVE_FROM = 20.0  # seconds: shorter runs begin again if they are interrupted
+
+
+def _together(*parts: Dataset) -> Dataset:
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Dataset(images, labels, "MNIST, training and validation", shape=parts[0].shape)

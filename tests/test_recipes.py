@@ -1,0 +1,164 @@
+"""Recipes, `nndl train --recipe`, and the runs of the ladder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nndl import recipes
+from nndl.cli import ladder, train
+from nndl.dataset import Dataset
+from nndl.ladder import run as ladder_run
+from nndl.recipes import RECIPES, Fading, Recipe
+from nndl.storage import load, load_history
+from nndl.training.metrics import evaluate
+
+
+def digits(n: int, seed: int) -> Dataset:
+    """Return images whose label is the row of pixels that is lit."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, n)
+    images = rng.integers(0, 30, (n, 28, 28)).astype(np.uint8)
+    images[np.arange(n), 2 * labels + 4] = 255
+    return Dataset(images, labels)
+
+
+SETS = digits(90, 0), digits(10, 1), digits(50, 2)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe of three short epochs, of which the last is without distortion."""
+    original = RECIPES["conv-minutes"]
+    settings = dataclasses.replace(original.settings, epochs=3, mini_batch_size=10)
+    recipe = dataclasses.replace(original, settings=settings, n=2)
+    monkeypatch.setitem(RECIPES, "conv-minutes", recipe)
+    monkeypatch.setattr(ladder_run, "load_mnist", lambda dtype: SETS)
+    monkeypatch.setattr(train, "load_data", lambda *_: SETS)
+    return recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_describes_a_network_that_learns_within_its_own_settings(name: str) -> None:
+    recipe = RECIPES[name]
+    net = recipe.network(rng=0)
+    assert net.n_out == 10
+    assert recipe.name == name
+    assert recipe.why.endswith(".")
+    assert recipe.settings.rate(0.5) > 0
+    assert recipe.plain < recipe.settings.epochs
+    first, second = recipe.layers(), recipe.layers()
+    assert not set(map(id, first)) & set(map(id, second))
+
+
+def test_a_distortion_ends_before_the_last_epochs() -> None:
+    images, rng = np.zeros((2, 4), np.float32), np.random.default_rng(0)
+    fading = Fading(lambda images, rng: images + 1, until=2)
+    seen = []
+    for fading.epoch in range(4):
+        seen.append(fading(images, rng)[0, 0])
+    assert seen == [1, 1, 0, 0]
+    assert RECIPES["first-second"].transform() is None
+
+
+def test_the_ladder_records_what_a_recipe_reaches(small: Recipe, tmp_path: Path) -> None:
+    assert ladder.main(["run", "conv-minutes", "--results", str(tmp_path)]) == 0
+    records = [
+        json.loads((tmp_path / f"ladder/conv-minutes/seed-{seed}.json").read_text())
+        for seed in (0, 1)
+    ]
+    net = load(tmp_path / "runs/ladder/conv-minutes/seed-1/network.npz")
+    assert records[1]["correct"] == evaluate(net, SETS[2]).correct
+    assert records[1]["images"] == 100  # training and validation
+    assert records[0]["seed"] == 0
+    assert records[0]["seconds"] > 0
+    assert records[0]["settings"]["epochs"] == 3
+    # Forward, a Dense layer takes a multiplication for each weight; a Conv for each place, too.
+    work = 20 * 25 * 24**2 + 40 * 500 * 8**2 + 150 * 640 + 10 * 150
+    work += 2 * (20 + 40 + 150)  # gamma of BatchNorm
+    assert records[0]["flop"] == pytest.approx(6 * work * 300, rel=0.01)
+
+
+def test_a_run_of_the_ladder_that_is_killed_resumes_to_the_same_bits(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def reports(line: str) -> None:
+        if line.startswith("conv-minutes, seed 0: 2 of 3"):
+            raise Killed
+
+    monkeypatch.setattr(ladder_run, "SAVE_FROM", -1.0)
+    with pytest.raises(Killed):
+        ladder_run.run(tmp_path / "a", "conv-minutes", 0, reports)
+    for folder in ("a", "b"):
+        ladder_run.run(tmp_path / folder, "conv-minutes", 0, lambda line: None)
+    ours, theirs = (load(ladder_run.network_path(tmp_path / f, "conv-minutes", 0)) for f in "ab")
+    for p, q in zip(ours.state, theirs.state, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_a_finished_run_of_the_ladder_is_not_run_again(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = ladder_run.result_path(tmp_path, "conv-minutes", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    monkeypatch.setattr(ladder_run, "_train", None)
+    ladder.main(["run", "conv-minutes", "--seeds", "0", "--results", str(tmp_path)])
+    assert "there already" in capsys.readouterr().out
+    ladder.main(["list", "--results", str(tmp_path)])
+    assert " 1 of  2 seeds  conv, minutes" in capsys.readouterr().out
+
+
+def test_train_takes_a_recipe_and_resumes_it(small: Recipe, tmp_path: Path) -> None:
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    flags = ["--recipe", "conv-minutes", "--quiet"]
+    assert train.main([*flags, "--out", one]) == 0
+    history = load_history(tmp_path / "one" / "history.json")
+    assert history.settings["epochs"] == 3
+    assert history.settings["average"] == 0.003
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fading, "__setattr__", interrupt_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            train.main([*flags, "--out", two])
+    assert train.main(["--resume", two, "--quiet"]) == 0
+    ours, theirs = (load(Path(p) / "network.npz") for p in (one, two))
+    for p, q in zip(ours.state, theirs.state, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def interrupt_at(epoch: int):
+    """Return a __setattr__ that raises when a distortion is told of this epoch."""
+
+    def set_or_raise(self: Fading, name: str, value: object) -> None:
+        if name == "epoch" and value == epoch:
+            raise KeyboardInterrupt
+        object.__setattr__(self, name, value)
+
+    return set_or_raise
+
+
+def test_settings_of_training_can_be_changed_but_not_the_network_of_a_recipe(
+    small: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    flags = ["--recipe", "conv-minutes", "--epochs", "2", "--quiet", "--out", str(out)]
+    assert train.main(flags) == 0
+    assert len(load_history(out / "history.json")) == 2
+    with pytest.raises(ValueError, match="its own network and distortions: omit --hidden"):
+        train.main(["--recipe", "conv-minutes", "--hidden", "30"])
+
+
+def test_every_recipe_has_a_name_of_its_own() -> None:
+    assert len(RECIPES) == 7
+    assert recipes.RECIPES is RECIPES

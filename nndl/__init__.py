@@ -12,7 +12,16 @@ TYPE_CHECKING = False  # without the import of typing, which takes longer than a
 if TYPE_CHECKING:
     from typing import Any
 
-    from nndl.activations import identity, relu, scaled_tanh, sigmoid, softmax, tanh
+    from nndl.activations import (
+        LeakyReLU,
+        identity,
+        leaky_relu,
+        relu,
+        scaled_tanh,
+        sigmoid,
+        softmax,
+        tanh,
+    )
     from nndl.conv import Conv, MaxPool
     from nndl.costs import cross_entropy, log_likelihood, quadratic
     from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from nndl.estimator import NetworkClassifier as NetworkClassifier
     from nndl.layers import Dense, Dropout
     from nndl.network import Network
+    from nndl.normalization import BatchNorm, fold
     from nndl.storage import load, save
     from nndl.training import History, Settings
     from nndl.training.metrics import accuracy, confusion_matrix, evaluate
@@ -29,12 +39,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchNorm",
     "Conv",
     "Dataset",
     "Dense",
     "DivergedError",
     "Dropout",
     "History",
+    "LeakyReLU",
     "MaxPool",
     "Network",
     "Settings",
@@ -43,8 +55,10 @@ __all__ = [
     "confusion_matrix",
     "cross_entropy",
     "evaluate",
+    "fold",
     "gradient_check",
     "identity",
+    "leaky_relu",
     "load",
     "load_data",
     "load_folder",
@@ -62,7 +76,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "nndl.activations": "identity relu scaled_tanh sigmoid softmax tanh",
+    "nndl.activations": "LeakyReLU identity leaky_relu relu scaled_tanh sigmoid softmax tanh",
     "nndl.conv": "Conv MaxPool",
     "nndl.costs": "cross_entropy log_likelihood quadratic",
     "nndl.data": "Dataset load_data load_folder load_mnist synthetic_digits",
@@ -70,6 +84,7 @@ _MODULES = {
     "nndl.estimator": "NetworkClassifier",  # not in __all__: it needs scikit-learn
     "nndl.layers": "Dense Dropout",
     "nndl.network": "Network",
+    "nndl.normalization": "BatchNorm fold",
     "nndl.storage": "load save",
     "nndl.training": "History Settings",
     "nndl.training.metrics": "accuracy confusion_matrix evaluate",

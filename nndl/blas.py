@@ -7,7 +7,6 @@ makes one pass over the weights of a step where operators make three.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from scipy.linalg.blas import daxpy, dgemm, saxpy, sgemm
 
 from nndl._typing import Array
+from nndl.parallel import run
 
 __all__ = [
     "Adder",
@@ -22,19 +22,19 @@ __all__ = [
     "add_scaled",
     "affine",
     "columns",
-    "gemm_of",
-    "release_the_gil",
+    "gemm_of_large",
+    "parts_of",
     "transposed",
 ]
 
 _GEMM = {4: sgemm, 8: dgemm}  # by itemsize, which is faster to look up than the dtype
 _AXPY = {4: saxpy, 8: daxpy}
-_OF_THIS_THREAD = threading.local()
 
 # Up to this many multiplications, and this many outputs, OpenBLAS multiplies without packing an
 # operand first. For the few columns of a mini-batch, packing large weights takes longer than the
 # product, so they are taken some rows at a time, and many columns some columns at a time.
 _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
+_A_PART = 2**25  # multiplications, of half a millisecond
 
 Product = Callable[[Array, Array], Array]
 Adder = Callable[[Array, Array, float, float], None]
@@ -47,15 +47,14 @@ def columns(n: int, m: int, dtype: Any) -> Array:
 
 def gemm_of(w: Array) -> Any:
     """Return BLAS's gemm for the dtype of w: gemm(alpha, a, b, beta, c, ...) -> c."""
-    return getattr(_OF_THIS_THREAD, "gemm", _GEMM).get(w.itemsize, dgemm)
+    return _GEMM.get(w.itemsize, dgemm)
 
 
-def release_the_gil() -> None:
-    """Let `gemm_of` return a gemm without the GIL from now on in this thread, if there is one."""
-    from nndl.released import GEMM  # which asks for more of SciPy than one thread needs
+def gemm_of_large(dtype: Any) -> Any:
+    """Return gemm(alpha, a, b, beta, c, trans_a, trans_b) for large products: without the GIL."""
+    from nndl.released import GEMM  # which asks for more of SciPy than small products need
 
-    if GEMM is not None:
-        _OF_THIS_THREAD.gemm = GEMM
+    return GEMM[np.dtype(dtype).itemsize]
 
 
 def affine(w: Array, b: Array, m: int) -> Product:
@@ -65,6 +64,7 @@ def affine(w: Array, b: Array, m: int) -> Product:
     call, so they may change in place.
     """
     gemm, w_t, ones, rows = gemm_of(w), w.T, np.ones((1, m), w.dtype), _rows_at_a_time(w, m)
+    parts = parts_of(len(w), w.size * m)
 
     # Positionally: gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c) -> c.
     def whole(x: Array, out: Array) -> Array:
@@ -79,7 +79,13 @@ def affine(w: Array, b: Array, m: int) -> Product:
             gemm(1.0, x, w[part].T, 0.0, z[part].T, 1, 0, 1)
         return np.add(z, b, out=out)
 
-    return by_rows if rows else whole
+    def by_parts(x: Array, out: Array) -> Array:
+        gemm = gemm_of_large(w.dtype)
+        run(m, lambda part: gemm(1.0, w_t[:, part], x, 0.0, out[part], 1), parts)
+        gemm(1.0, b, ones, 1.0, out)
+        return out
+
+    return by_rows if rows else by_parts if len(parts) > 1 else whole
 
 
 def transposed(w: Array, m: int) -> Product:
@@ -88,6 +94,7 @@ def transposed(w: Array, m: int) -> Product:
     delta is (n_out, m) and out is (n_in, m), both with contiguous columns.
     """
     gemm, w_t, rows = gemm_of(w), w.T, _rows_at_a_time(w, m)
+    parts = parts_of(w.shape[1], w.size * m)
 
     def whole(delta: Array, out: Array) -> Array:
         gemm(1.0, w_t, delta, 0.0, out, 0, 0, 1)
@@ -99,7 +106,12 @@ def transposed(w: Array, m: int) -> Product:
             gemm(1.0, w[part].T, delta[part], 1.0 if i else 0.0, out, 0, 0, 1)
         return out
 
-    return by_rows if rows else whole
+    def by_parts(delta: Array, out: Array) -> Array:
+        gemm = gemm_of_large(w.dtype)
+        run(m, lambda part: gemm(1.0, w_t[part], delta, 0.0, out[part]), parts)
+        return out
+
+    return by_rows if rows else by_parts if len(parts) > 1 else whole
 
 
 def accumulate(w: Array, m: int) -> Adder:
@@ -109,6 +121,7 @@ def accumulate(w: Array, m: int) -> Adder:
     raises RuntimeError where BLAS would update a copy, because of the layout or dtype of w.
     """
     gemm, w_t, some = gemm_of(w), w.T, _columns_at_a_time(w, m)
+    is_large = w.size * m >= _MULTIPLICATIONS
 
     def whole(delta: Array, x: Array, alpha: float, beta: float) -> None:
         if gemm(alpha, x, delta, beta, w_t, 0, 1, 1) is not w_t:
@@ -118,17 +131,27 @@ def accumulate(w: Array, m: int) -> Adder:
                 f"with strides {w.strides}; change them by {name}[l][...] = values"
             )
 
+    def by_parts(delta: Array, x: Array, alpha: float, beta: float) -> None:
+        gemm, parts = gemm_of_large(w.dtype), parts_of(len(w), w.size * m)
+        run(m, lambda part: gemm(alpha, x, delta[part], beta, w_t[:, part], 0, 1), parts)
+
     def by_columns(delta: Array, x: Array, alpha: float, beta: float) -> None:
         for i in range(0, m, some):
             part = slice(i, i + some)
             whole(delta[:, part], x[:, part], alpha, 1.0 if i else beta)
 
-    return by_columns if some else whole
+    return by_columns if some else by_parts if is_large else whole
 
 
 def add_scaled(y: Array, alpha: float, x: Array) -> None:
     """Compute y <- y + alpha x in place, for C-contiguous arrays of one shape."""
     _AXPY[y.itemsize](x.reshape(-1), y.reshape(-1), a=alpha)
+
+
+def parts_of(n: int, work: int, a_part: int = _A_PART) -> list[slice]:
+    """Cut n rows into parts of about ``a_part`` of all the work, whatever that is counted in."""
+    parts = max(1, min(work // a_part, n))
+    return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def _rows_at_a_time(w: Array, m: int) -> int:

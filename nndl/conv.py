@@ -1,27 +1,28 @@
 """Convolution and max-pooling: the layers of chapter 6.
 
 A picture is a column of height x width x maps numbers, the maps of a pixel side by side. A
-convolution is a dense layer whose inputs are the patches of the pictures. Forward, the K numbers of
-each patch are gathered into a column, (K, m x patches), and the equation is that of `Dense`.
-Backward, no patches are gathered: each of the size x size pixels of a filter multiplies a shifted
-copy of the picture, so that each equation is a sum over the pixels of a filter.
-
-Pictures are processed in blocks that fit into the processor's cache.
+convolution is a dense layer whose inputs are the patches of the pictures, and its equations are
+those of `Dense`; `nndl.patches` has the products. Pictures are processed in blocks that fit into
+the processor's cache, by several threads if the mini-batch is large.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, pairwise
 from math import prod
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
-from nndl.blas import Adder, accumulate, add_scaled, columns, gemm_of
+from nndl.blas import Adder, add_scaled, columns
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
+from nndl.parallel import run
+from nndl.patches import Patches, Rows, Whole
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
@@ -32,9 +33,10 @@ class Planes(Shape):
     """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
 
 
-CACHE = 2**19  # numbers that the patches of a block of pictures may have: 1 MiB in float32
-LARGEST = 2**24  # numbers that the outputs of a block may have, however few weights make them
-FEW_MAPS = 24  # up to so many input maps, the backward pass is faster by patches than by shifts
+BLOCK = 2**18  # numbers in the gathered rows of a block of pictures: 1 MiB in float32
+PARTS = 16  # of nabla_w in memory at a time
+LARGE = 2**20  # numbers in the outputs of a mini-batch that are worth threads
+FEW_MAPS = 4  # up to so many input maps, whole patches are gathered
 
 
 class Conv(Weights, Layer):
@@ -76,7 +78,12 @@ class Conv(Weights, Layer):
         the pictures are smaller than a filter or than a pool.
     """
 
-    buffers = ("m", "x", "a", "work", "nabla_x", "nabla_w", "later", "delta_from")
+    buffers = (
+        *("m", "x", "a", "w_by_row", "blocks", "works", "later"),
+        *("nabla_x", "nabla_b", "nabla_w", "delta_from"),
+    )
+    nabla_b: Array  # of `delta_from`
+    nabla_w: Array
 
     def __init__(
         self,
@@ -122,13 +129,19 @@ class Conv(Weights, Layer):
         return (self.maps, *self.shape_out[:2])
 
     def allocate(self, m: int) -> None:
-        dtype = self.w.dtype
-        self.m, self.work = m, _Block(self, m)
-        self.a, self.nabla_x = (columns(prod(s), m, dtype) for s in (self.shape_out, self.shape_in))
-        self.nabla_w = np.empty_like(self.w)
+        self.m, self.blocks, self.works = m, self.blocks_of(m), Works()
+        self.a = columns(prod(self.shape_out), m, self.w.dtype)
+        self.nabla_x = columns(prod(self.shape_in), m, self.w.dtype)
         self.delta_from: Array | None = None
-        self.later: list[Later] = []
         self.prepare_steps()
+
+    def blocks_of(self, m: int) -> list[slice]:
+        """Cut m pictures into blocks that fit into the processor's cache."""
+        (height, _, c), (rows, across, maps) = self.shape_padded, self.shape_z
+        largest = max(height * across * self.size * c, 2 * rows * across * maps)
+        n = -(-m // max(1, BLOCK // largest)) if m else 0
+        ends = [m * i // n for i in range(n + 1) if n]
+        return [slice(i, j) for i, j in pairwise(ends)]
 
     def adder(self, w: Array) -> Adder:
         def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:
@@ -144,35 +157,54 @@ class Conv(Weights, Layer):
         return self.w.reshape(self.maps, size, size, -1).transpose(0, 3, 1, 2)
 
     def feedforward(self, x: Array) -> Array:
-        m = x.shape[1]
-        work, outputs = _Block(self, m), columns(prod(self.shape_out), m, self.w.dtype)
-        for block in work.blocks(m):
-            self._outputs(x[:, block], work, outputs[:, block])
+        outputs = columns(prod(self.shape_out), x.shape[1], self.w.dtype)
+        filters, works = self._w_by_row(), Works()
+        for block in self.blocks_of(x.shape[1]):
+            with _work(works, self, block) as work:
+                self._outputs(x, block, filters, work, outputs)
         return outputs
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
         if x.shape[1] != self.m:
             self.allocate(x.shape[1])
-        self.x, self.delta_from = x, None
-        self.later = [
-            self._outputs(x[:, block], self.work, self.a[:, block])
-            for block in self.work.blocks(self.m)
-        ]
+        self.x, self.w_by_row, self.delta_from = x, self._w_by_row(), None
+
+        for work in chain.from_iterable(self.works.values()):
+            work.gathered = None  # of an earlier mini-batch
+
+        def block(some: slice) -> Later:
+            with _work(self.works, self, some) as work:
+                return self._outputs(x, some, self.w_by_row, work, self.a)
+
+        self.later = run(self.m, block, self.blocks)
         return self.a
 
-    def _outputs(self, x: Array, work: _Block, a: Array) -> Later:
-        """Compute the outputs of a block into ``a``; return where the largest of each pool was."""
-        m = x.shape[1]
-        patches, z = work.patches_of(x), work.z[:, : m * prod(self.shape_z[:2])]
-        gemm_of(z)(1.0, self.w.T, patches, 0.0, z, 1, 0, 1)  #     z = w @ x for each patch  (25)
-        largest, later = _pool(z.T.reshape(m, *self.shape_z), self.shape_out, self.pool)
-        z = largest.reshape(-1, self.maps).T
-        gemm_of(z)(1.0, self.b, work.ones[:, : z.shape[1]], 1.0, z, 0, 0, 1)  #  + b         (25)
-        self.activation(z, a.T.reshape(-1, self.maps).T)  #        a = sigma(z)              (25)
+    def _w_by_row(self) -> Array:
+        """Return the weights as (size, maps, size x input maps)."""
+        return np.ascontiguousarray(self.w.reshape(self.maps, self.size, -1).swapaxes(0, 1))
+
+    def _outputs(self, x: Array, some: slice, filters: Array, work: _Work, outputs: Array) -> Later:
+        """Compute the outputs of a block; return where the largest of each pool was."""
+        work.gather(x[:, some], some)
+        work.x.times(filters, work.z)  #                           z = w @ x for each patch  (25)
+        largest, later = _pool(work.z_pictures, self.shape_out, self.pool)
+        b = np.tile(self.b[:, 0], self.shape_out[1])  # for a row: longer sums are faster
+        row_by_row = (*largest.shape[:2], len(b))
+        a = outputs[:, some]
+        z = a.T.reshape(row_by_row)
+        np.add(largest.reshape(row_by_row), b, out=z)  #           + b                       (25)
+        self.activation(a, a)  #                                   a = sigma(z)              (25)
         return later
 
     def delta(self, nabla_a: Array) -> Array:
-        return self.activation.delta(nabla_a, self.a)  #           nabla_a * sigma'(z)       BP2
+        def block(some: slice) -> None:
+            nabla = nabla_a[:, some]
+            delta = self.activation.delta(nabla, self.a[:, some])  # nabla_a * sigma'(z)     BP2
+            if delta is not nabla:
+                nabla[...] = delta
+
+        run(self.m if nabla_a.size > LARGE else 0, block, self.blocks)
+        return nabla_a
 
     def backward(self, delta: Array) -> Array:
         self._differentiate(delta, self.nabla_x)
@@ -181,18 +213,31 @@ class Conv(Weights, Layer):
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         if self.delta_from is not delta:  # nabla_x was not needed
             self._differentiate(delta, None)
-        nabla_b: Array = delta.T.reshape(-1, self.maps).T.sum(axis=1, keepdims=True)  #      BP3
-        return nabla_b, self.nabla_w.copy()
+        return self.nabla_b, self.nabla_w
 
     def _differentiate(self, delta: Array, nabla_x: Array | None) -> None:
-        """Compute nabla_w, and with it nabla_x where it is asked for, block by block."""
-        self.nabla_w[...] = 0
+        """Compute nabla_b and nabla_w, and nabla_x where it is asked for."""
+
+        def block(some: slice, later: Later) -> tuple[Array, Array]:
+            delta_a = delta[:, some].T.reshape(-1, self.maps)
+            with _work(self.works, self, some) as work:
+                if work.gathered != some:
+                    work.gather(self.x[:, some], some)
+                delta_z = work.before_pooling(delta_a, later)
+                nabla_w = work.x.gradient(delta_z)  #              delta @ x.T               BP4
+                if nabla_x is not None:
+                    work.x.transposed(self.w_by_row, delta_z)  #   w.T @ delta               BP2
+                    work.scatter(nabla_x[:, some])
+            return work.ones[: len(delta_a)] @ delta_a, nabla_w  # delta                     BP3
+
+        nabla_b, nabla_w = np.zeros_like(self.b[:, 0]), np.zeros_like(self.w_by_row)
+        for i in range(0, len(self.blocks), PARTS):
+            some = slice(i, i + PARTS)
+            for part_b, part_w in run(self.m, block, self.blocks[some], self.later[some]):
+                nabla_b += part_b
+                nabla_w += part_w
+        self.nabla_b, self.nabla_w = nabla_b[:, None], nabla_w.swapaxes(0, 1).reshape(self.w.shape)
         self.delta_from = delta
-        for block, later in zip(self.work.blocks(self.m), self.later, strict=True):
-            delta_z = self.work.spread(delta[:, block], later)
-            if nabla_x is not None:
-                self.work.transposed(delta_z, nabla_x[:, block])  # w.T @ delta              BP2
-            self.work.gradient(delta_z, self.x[:, block], self.nabla_w)  # delta @ x.T       BP4
 
     def update(self, delta: Array, step: Step) -> None:
         nabla_b, nabla_w = self.gradient(delta)
@@ -211,126 +256,74 @@ class Conv(Weights, Layer):
         return f"Conv({self.maps}, {size}, {self.activation}{stride}{padding}{pool})"
 
 
-class _Block:
-    """The arrays that a block of pictures is worked on in, and the products over its patches.
-
-    delta is kept in a grid as large as the padded pictures, with 0 wherever no patch begins. Then
-    pixel (i, j) of all filters, at once, is a shift of the grid by i rows and j pixels.
-    """
+class _Work:
+    """The arrays in which one thread works on a block of m pictures."""
 
     def __init__(self, conv: Conv, m: int) -> None:
-        self.conv, dtype = conv, conv.w.dtype
-        (height, width, c), (rows, across, maps) = conv.shape_padded, conv.shape_z
-        size, stride = conv.size, conv.stride
-        self.m = min(m, max(1, CACHE // (conv.w.shape[1] * rows * across)))
-        self.m = min(self.m, max(1, LARGEST // (height * width * maps)))
-        self.patches = columns(conv.w.shape[1], self.m * rows * across, dtype)
-        self.z = columns(maps, self.m * rows * across, dtype)
-        self.ones = np.ones((1, self.m * rows * across), dtype)
-        self.padded = np.zeros((self.m, height, width, c), dtype)
-        self.nabla = np.zeros_like(self.padded)
-        self.grid = np.zeros((self.m, height, width, maps), dtype)
-        self.begins = (
-            slice(None),
-            slice(0, rows * stride, stride),
-            slice(0, across * stride, stride),
-        )
-        self.shifts = [i * width + j for i in range(size) for j in range(size)]
-        self.length = height * width - self.shifts[-1]  # pixels that a patch can begin at
+        self.conv, self.m, (rows, across, maps) = conv, m, conv.shape_z
+        c, dtype = conv.shape_in[2], conv.w.dtype
+        arguments = (m, conv.shape_padded, (rows, across), conv.size, conv.stride, dtype)
+        self.x: Patches = Whole(*arguments) if c <= FEW_MAPS else Rows(*arguments)
+        self.z = np.empty((rows, m * across, maps), dtype)
+        self.z_pictures = self.z.reshape(rows, m, across, maps).swapaxes(0, 1)
+        self.padded: Array | None = None
+        if conv.padding:
+            self.padded = np.zeros((m, *conv.shape_padded), dtype)
+            self.inside = self._inside(self.padded)
+        self.gathered: slice | None = None
+        self.ones = np.ones(m * prod(conv.shape_out[:2]), dtype)
 
-    def blocks(self, m: int) -> list[slice]:
-        """Return the blocks of m pictures."""
-        return [slice(i, min(i + self.m, m)) for i in range(0, m, self.m or 1)]
-
-    def pictures(self, x: Array) -> Array:
-        """Return the columns x as pictures (m, height, width, c), padded."""
-        conv, m = self.conv, x.shape[1]
-        height, width, c = conv.shape_in
-        if conv.planes:
-            pictures = x.T.reshape(m, c, height, width).transpose(0, 2, 3, 1)
+    def gather(self, x: Array, block: slice) -> None:
+        """Gather the patches of the columns x, which are this block."""
+        height, width, c = self.conv.shape_in
+        if self.conv.planes:
+            pictures = x.T.reshape(self.m, c, height, width).transpose(0, 2, 3, 1)
         else:
-            pictures = x.T.reshape(m, height, width, c)
-        if conv.padding or conv.planes:
-            p = conv.padding
-            self.padded[:m, p : p + height, p : p + width] = pictures
-            return self.padded[:m]
-        return np.ascontiguousarray(pictures)
+            pictures = x.T.reshape(self.m, height, width, c)
+        if self.padded is not None:
+            self.inside[...], pictures = pictures, self.padded
+        self.x.gather(pictures)
+        self.gathered = block
 
-    def patches_of(self, x: Array) -> Array:
-        """Return the patches of the columns x, (K, m x patches).
-
-        A row of a patch, size x c numbers, lies together in the picture and is copied together.
-        """
-        pictures, (rows, across, _) = self.pictures(x), self.conv.shape_z
-        size, stride, c = self.conv.size, self.conv.stride, pictures.shape[3]
-        by_picture, by_row, by_pixel, by_map = pictures.strides
-        strides = (by_picture, stride * by_row, stride * by_pixel, by_row, by_map)
-        shape = (len(pictures), rows, across, size, size * c)
-        patches = self.patches[:, : prod(shape[:3])]
-        patches.T.reshape(shape)[...] = as_strided(pictures, shape, strides)
-        return patches
-
-    def spread(self, delta: Array, later: Later) -> Array:
-        """Return delta where each patch begins, (m, height, width, maps), before the pooling.
+    def before_pooling(self, delta: Array, later: Later) -> Array:
+        """Return delta of z, (rows, m x across, maps).
 
         An output that was not the largest of its pool had no influence: its delta is 0.
         """
-        m, grid = delta.shape[1], self.grid[: delta.shape[1]]
-        _unpool(delta.T.reshape(m, *self.conv.shape_out), later, self.conv.pool, grid[self.begins])
-        return grid
+        _unpool(delta.reshape(self.m, *self.conv.shape_out), later, self.conv.pool, self.z_pictures)
+        return self.z
 
-    def transposed(self, delta_z: Array, nabla_x: Array) -> None:
-        """Compute w.T @ delta for all patches into the columns nabla_x."""
-        conv, m = self.conv, len(delta_z)
-        height, width, c = conv.shape_in
-        out = nabla_x.T.reshape(m, height, width, c)
-        nabla = self.nabla[:m] if conv.padding else out
-        nabla[...] = 0
-        filters = np.ascontiguousarray(conv.w.reshape(conv.maps, -1, c).swapaxes(0, 1))
-        if c <= FEW_MAPS:
-            self._by_patches(filters, delta_z, nabla)
+    def scatter(self, nabla_x: Array) -> None:
+        """Add the patches up into the columns nabla_x."""
+        out, self.gathered = nabla_x.T.reshape(self.m, *self.conv.shape_in), None
+        if self.padded is None:
+            self.x.scatter(out)
         else:
-            self._by_shifts(filters, delta_z, nabla)
-        if conv.padding:
-            p = conv.padding
-            out[...] = nabla[:, p : p + height, p : p + width]
+            padded = np.empty_like(self.padded)
+            self.x.scatter(padded)
+            out[...] = self._inside(padded)
 
-    def _by_shifts(self, filters: Array, delta_z: Array, nabla: Array) -> None:
-        gemm, n, (m, _, _, c) = gemm_of(nabla), self.length, nabla.shape
-        deltas = delta_z.reshape(m, -1, self.conv.maps)
-        for picture, delta in zip(nabla.reshape(m, -1, c), deltas, strict=True):
-            delta_t = delta[:n].T
-            for w, s in zip(filters, self.shifts, strict=True):
-                gemm(1.0, w.T, delta_t, 1.0, picture[s : s + n].T, 0, 0, 1)
+    def _inside(self, padded: Array) -> Array:
+        """Return a view of the pixels that are not padding."""
+        p, (height, width, _) = self.conv.padding, self.conv.shape_in
+        return padded[:, p : p + height, p : p + width]
 
-    def _by_patches(self, filters: Array, delta_z: Array, nabla: Array) -> None:
-        (rows, across, maps), size, stride = self.conv.shape_z, self.conv.size, self.conv.stride
-        delta = delta_z[self.begins].reshape(-1, maps)
-        gemm, part = gemm_of(nabla), columns(nabla.shape[3], len(delta), nabla.dtype)
-        pixels = part.T.reshape(-1, rows, across, nabla.shape[3])
-        for w, (i, j) in zip(filters, np.ndindex(size, size), strict=True):
-            gemm(1.0, w.T, delta.T, 0.0, part, 0, 0, 1)
-            last_i, last_j = i + rows * stride, j + across * stride
-            nabla[:, i:last_i:stride, j:last_j:stride] += pixels
 
-    def gradient(self, delta_z: Array, x: Array, nabla_w: Array) -> None:
-        """Add delta @ x.T over all patches to nabla_w."""
-        conv, gemm, m = self.conv, gemm_of(nabla_w), len(delta_z)
-        maps, c = conv.maps, conv.shape_in[2]
-        if c <= FEW_MAPS:
-            # The patches of a mini-batch that is one block are still there from the forward pass.
-            whole = self.patches[:, : m * prod(conv.shape_z[:2])]
-            patches = whole if m == conv.m else self.patches_of(x)
-            delta = delta_z[self.begins].reshape(-1, maps)
-            accumulate(nabla_w, len(delta))(delta.T, patches, 1.0, 1.0)
-            return
-        pictures, n = self.pictures(x).reshape(m, -1, c), self.length
-        nabla = np.zeros((len(self.shifts), maps, c), nabla_w.dtype)
-        for picture, delta in zip(pictures, delta_z.reshape(m, -1, maps), strict=True):
-            delta_t = delta[:n].T
-            for nabla_k, s in zip(nabla, self.shifts, strict=True):
-                gemm(1.0, picture[s : s + n].T, delta_t, 1.0, nabla_k.T, 0, 1, 1)
-        nabla_w += nabla.swapaxes(0, 1).reshape(maps, -1)
+Works = dict[int, list[_Work]]
+"""Arrays that no thread works in, by the number of pictures."""
+
+
+@contextmanager
+def _work(works: Works, conv: Conv, block: slice) -> Iterator[_Work]:
+    """Take arrays for a block from ``works``, or make them, and leave them there for the next."""
+    m = block.stop - block.start
+    of_this_size = works.setdefault(m, [])
+    try:
+        work = of_this_size.pop()
+    except IndexError:
+        work = _Work(conv, m)
+    yield work
+    of_this_size.append(work)
 
 
 class MaxPool(Layer):
@@ -418,7 +411,8 @@ def _unpool(delta: Array, later: Later, size: int, out: Array) -> None:
     rows, across = later
     wide = np.empty((m, height, width * size, c), delta.dtype)
     _scatter(delta, across, [wide[:, :, i::size] for i in range(size)])
-    fitting = out[:, : height * size, : width * size]  # the remainder of ``out`` stays 0
+    fitting = out[:, : height * size, : width * size]
+    out[:, height * size :], out[:, :, width * size :] = 0, 0
     _scatter(wide, rows, [fitting[:, i::size] for i in range(size)])
 
 
@@ -426,8 +420,7 @@ def _scatter(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -
     """Write delta to the last part that was larger than those before it, and 0 to the others."""
     for part, larger in zip(parts[:0:-1], later[::-1], strict=True):
         np.multiply(delta, larger, out=part)
-        delta = delta - part
-    parts[0][...] = delta
+        delta = np.subtract(delta, part, out=parts[0])
 
 
 # Validation.

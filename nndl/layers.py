@@ -29,6 +29,8 @@ class Layer(Protocol):
 
     w: Any = None  # weights, (n_out, n_in)
     b: Any = None  # biases, (n_out, 1)
+    statistics: tuple[str, ...] = ()  # names of other arrays that training changes and files keep
+    decays: bool = True  # whether L2 and L1 regularization shrink w
 
     def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
         """Draw the parameters for inputs of a given shape; return the shape of the outputs."""

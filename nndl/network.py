@@ -15,12 +15,12 @@ from nndl import validation
 from nndl._typing import Array
 from nndl.batches import Transform, mini_batches
 from nndl.dataset import Dataset
+from nndl.inference import infer
 from nndl.layers import Layer
-from nndl.parallel import infer
+from nndl.parallel import computing
 from nndl.rng import Rng, Streams, generator
 from nndl.stack import Stack
 from nndl.step import Step
-from nndl.threads import one_thread
 
 __all__ = ["Network"]
 
@@ -58,7 +58,7 @@ class Network(Stack):
 
     def feedforward(self, x: ArrayLike) -> Array:
         """Return the outputs, (n_out, m), for inputs x, (n_in, m); ``net(x)`` is the same."""
-        with one_thread():
+        with computing():
             return self.outputs(validation.as_columns(x, self.n_in, self.dtype))[1]
 
     __call__ = feedforward
@@ -137,7 +137,7 @@ class Network(Stack):
             If a shape does not fit, a label is out of range, or a number is not finite.
         """
         x, y, m = validation.as_examples(x, y, self.n_in, self.n_out, self.dtype)
-        with one_thread():
+        with computing():
             deltas = self.deltas(x, y, None if rng is None else generator(rng))
             gradients = [layer.gradient(delta) for layer, delta in deltas if layer.w is not None]
         nabla_b, nabla_w = zip(*reversed(gradients), strict=True)
@@ -165,7 +165,7 @@ class Network(Stack):
         x, y, m = validation.as_examples(x, y, self.n_in, self.n_out, self.dtype)
         validation.check(eta=eta, lmbda=lmbda, lmbda_l1=lmbda_l1, mu=mu)
         step = Step(m, validation.check_n(n, lmbda, lmbda_l1), eta, lmbda, lmbda_l1, mu)
-        with one_thread():
+        with computing():
             self.take_step(x, y, None if rng is None else generator(rng), step)
 
     def take_step(
@@ -198,6 +198,7 @@ class Network(Stack):
         stop: Callable[[int], bool] = lambda done: False,
         skip: int = 0,
         first: int = 0,
+        threads: int | None = None,
     ) -> Iterator[int]:
         """Train by mini-batch stochastic gradient descent: yield each epoch's number at its end.
 
@@ -219,6 +220,8 @@ class Network(Stack):
             Called after each chunk of 500 images, or each larger mini-batch; true ends training.
         skip, first : int
             To resume: the images done when `stop` was called, and the number of the first epoch.
+        threads : int, optional
+            By default all cores; the result does not depend on their number.
 
         Raises
         ------
@@ -230,6 +233,7 @@ class Network(Stack):
         validation.check_dataset(training, self.n_in, self.n_out, self.cost)
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
+        validation.check(threads=threads)
         targets = training.targets(self.n_out, self.dtype, label_smoothing)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
         ordered = order or streams.shuffle.permutation
@@ -240,7 +244,7 @@ class Network(Stack):
                 done = skip if epoch == first else 0
                 rate = validation.check_rate(eta, epoch + done / n, lmbda, n, mu, self.dtype)
                 chunks = mini_batches(training, targets, ordered(n), mini_batch_size, prepare, done)
-                with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+                with computing(threads), np.errstate(over="ignore", invalid="ignore"):
                     for chunk in chunks:
                         step = Step(
                             m := chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu, nesterov
@@ -251,7 +255,7 @@ class Network(Stack):
                                 step = Step(m, n, rate, lmbda, lmbda_l1, mu, nesterov)
                             self.take_step(x, y, streams.dropout, step, weights)
                             done += m
-                        validation.check_finite(self.parameters, epoch, rate)
+                        validation.check_finite(self.state, epoch, rate)
                         if done < n and stop(done):
                             return
                 yield epoch

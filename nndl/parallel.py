@@ -1,30 +1,31 @@
-"""Inference on all cores, with bit-identical results for any number of threads."""
+"""Threads that share the work of a layer, with the same bits for any number of them.
+
+A layer cuts its work into parts whose sizes depend on shapes alone, and adds up results in their
+order. `run` computes the parts side by side. NumPy and the gemm of `nndl.released` compute without
+the GIL, so the parts do run in parallel if each takes much longer than Python's own work for it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from math import prod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nndl._typing import Array
-from nndl.blas import release_the_gil
-from nndl.step import Weights
 from nndl.threads import one_thread
-from nndl.validation import pixels_as_columns
 
-if TYPE_CHECKING:
-    from nndl.network import Network
+__all__ = ["EXAMPLES", "computing", "cores", "run"]
 
-__all__ = ["cores", "infer"]
+EXAMPLES = 32  # of a mini-batch that is worth more than one thread
 
-WORK = 2**27  # multiplications that are worth starting threads for, about: 1 ms of a core
-IMAGES = 1000  # at a time, at most
-LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can have many outputs
+T = TypeVar("T")
+
+_THREADS: ContextVar[int] = ContextVar("threads", default=1)
 
 
 def cores() -> int:
@@ -34,36 +35,72 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def work(net: Network) -> int:
-    """Return the multiplications of an example's forward pass."""
-    return sum(
-        layer.w.size * prod(getattr(layer, "shape_z", ())[:2])
-        for layer in net.layers
-        if isinstance(layer, Weights)
-    )
+class computing(AbstractContextManager[None]):
+    """A context in which `run` uses a number of threads (by default all cores), and BLAS one."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads, self.blas = threads or cores(), one_thread()
+
+    def __enter__(self) -> None:
+        self.blas.__enter__()
+        self.token: Token[int] = _THREADS.set(self.threads)
+
+    def __exit__(self, *error: object) -> None:
+        _THREADS.reset(self.token)
+        self.blas.__exit__(None, None, None)
 
 
-def infer(
-    net: Network, images: NDArray[Any], threads: int | None = None
-) -> Iterator[tuple[slice, Array, Array]]:
-    """Yield (rows, z, a) of the last layer for checked rows of images, some rows at a time.
+def run(m: int, part: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+    """Return ``list(map(part, *arguments))``, computed by the threads of `computing`.
 
-    The blocks of rows are worked on side by side, and depend on shapes alone.
+    For fewer than 32 examples m, waking threads up takes longer than it saves.
     """
-    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
-    m = max(1, min(IMAGES, LARGEST // max(widest, *(len(b) for b in net.biases))))
-    blocks = [slice(i, i + m) for i in range(0, len(images), m)]
+    calls = list(zip(*arguments, strict=True))
+    threads = min(_THREADS.get(), len(calls))
+    if threads <= 1 or m < EXAMPLES:
+        return [part(*call) for call in calls]
+    results: list[Any] = [None] * len(calls)
+    left = iter(range(len(calls)))
     errors = np.geterr()  # which other threads do not inherit
 
-    def outputs(rows: slice) -> tuple[slice, Array, Array]:
-        with np.errstate(**errors):
-            return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
+    def work() -> None:
+        token = _THREADS.set(1)  # parts are not cut again
+        try:
+            with np.errstate(**errors):
+                for i in left:
+                    results[i] = part(*calls[i])
+        finally:
+            _THREADS.reset(token)
 
-    n = threads or cores()
-    with one_thread():
-        if n == 1 or len(images) * work(net) <= WORK:
-            yield from map(outputs, blocks)
-            return
-        with ThreadPoolExecutor(n, initializer=release_the_gil) as pool:
-            for i in range(0, len(blocks), 2 * n):  # no more outputs in memory at a time
-                yield from pool.map(outputs, blocks[i : i + 2 * n])
+    others = _POOL.start(work, threads - 1)
+    try:
+        work()
+    finally:
+        for other in others:  # wait also after an error: the parts write into shared arrays
+            other.exception()
+    for other in others:
+        other.result()
+    return results
+
+
+class _Pool:
+    """Threads that are started when first needed, and again in the child after a fork."""
+
+    def __init__(self) -> None:
+        self.reset()
+        if hasattr(os, "register_at_fork"):  # Windows has no fork
+            os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        self.lock, self.size = Lock(), 0
+        self.executor: ThreadPoolExecutor | None = None
+
+    def start(self, work: Callable[[], None], n: int) -> list[Future[None]]:
+        """Let n threads run ``work``."""
+        with self.lock:
+            if self.executor is None or self.size < n:
+                self.executor, self.size = ThreadPoolExecutor(n, "nndl"), n
+            return [self.executor.submit(work) for _ in range(n)]
+
+
+_POOL = _Pool()

@@ -2,8 +2,8 @@
 
 SciPy's wrapper of gemm keeps the GIL. But SciPy publishes the addresses of its BLAS functions, for
 Cython, in ``scipy.linalg.cython_blas.__pyx_capi__``, and ctypes releases the GIL while it calls
-one. It is the same function and returns the same bits. If the addresses are unavailable, `GEMM` is
-None, and threads multiply one after the other.
+one. It is the same function and returns the same bits. If the addresses are unavailable, `GEMM`
+calls SciPy's wrapper, and threads multiply one after the other.
 """
 
 from __future__ import annotations
@@ -39,22 +39,24 @@ def _address(array: Array) -> int:
     return address
 
 
+def _between_columns(array: Array, dtype: Any) -> int:
+    """Return the numbers from one column to the next if each is contiguous, else 0."""
+    rows, size = len(array), array.itemsize
+    down, right = array.strides
+    if array.flags.f_contiguous:
+        right = rows * size
+    elif down != size or right < rows * size or right % size:
+        return 0
+    return right // size if array.dtype == dtype else 0
+
+
 def _gemm(name: str, number: Any) -> Callable[..., Array]:
-    """Return gemm(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c), as in scipy.linalg.blas."""
-    python = ctypes.pythonapi
-    python.PyCapsule_GetName.restype, python.PyCapsule_GetName.argtypes = (
-        ctypes.c_char_p,
-        [ctypes.py_object],
-    )
-    python.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    capsule = cython_blas.__pyx_capi__[name]
-    signature = python.PyCapsule_GetName(capsule)
-    if signature.count(b"int *") != 6:  # sizes in integers of another width, or another function
-        raise TypeError(f"{name} has an unknown signature: {signature!r}")
-    pointer = python.PyCapsule_GetPointer(capsule, signature)
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(pointer)
-    held, dtype, by = getattr(blas, name), np.dtype(number), ctypes.addressof
+    """Return gemm(alpha, a, b, beta, c, trans_a, trans_b) -> c, which changes c in place.
+
+    The columns of a, b and c are contiguous, but there may be a gap from one to the next.
+    """
+    held, released = getattr(blas, name), _without_gil(name)
+    dtype, by = np.dtype(number), ctypes.addressof
 
     def gemm(
         alpha: float,
@@ -64,35 +66,47 @@ def _gemm(name: str, number: Any) -> Callable[..., Array]:
         c: Array,
         trans_a: int = 0,
         trans_b: int = 0,
-        overwrite_c: int = 0,
     ) -> Array:
         (m, n), k = c.shape, a.shape[0] if trans_a else a.shape[1]
-        if m * n * k < SMALL or not (
-            a.flags.f_contiguous
-            and b.flags.f_contiguous
-            and c.flags.f_contiguous
-            and a.dtype == b.dtype == c.dtype == dtype
-            and overwrite_c
+        if (
+            released is None
+            or m * n * k < SMALL
+            or not (lda := _between_columns(a, dtype))
+            or not (ldb := _between_columns(b, dtype))
+            or not (ldc := _between_columns(c, dtype))
         ):
-            result: Array = held(alpha, a, b, beta, c, trans_a, trans_b, overwrite_c)
-            return result
+            result = held(alpha, a, b, beta, c, trans_a, trans_b, 1)
+            if result is not c:  # BLAS had to work in a copy
+                c[...] = result
+            return c
         scale, keep = number(alpha), number(beta)
-        _, (rows, across, inner, lda, ldb) = _sizes(m, n, k, a.shape[0], b.shape[0])
-        function(
+        _, (rows, across, inner, by_a, by_b, by_c) = _sizes(m, n, k, lda, ldb, ldc)
+        released(
             *(_TRANS[trans_a], _TRANS[trans_b], rows, across, inner),
-            *(by(scale), _address(a), lda, _address(b), ldb, by(keep), _address(c), rows),
+            *(by(scale), _address(a), by_a, _address(b), by_b, by(keep), _address(c), by_c),
         )
         return c
 
     return gemm
 
 
-def _find() -> dict[int, Callable[..., Array]] | None:
+def _without_gil(name: str) -> Callable[..., None] | None:
+    """Return the function at the address that SciPy publishes, or None."""
+    python = ctypes.pythonapi
+    python.PyCapsule_GetName.restype = ctypes.c_char_p
+    python.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    python.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     try:
-        return {4: _gemm("sgemm", ctypes.c_float), 8: _gemm("dgemm", ctypes.c_double)}
+        capsule = cython_blas.__pyx_capi__[name]
+        signature = python.PyCapsule_GetName(capsule)
+        pointer = python.PyCapsule_GetPointer(capsule, signature)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    if signature.count(b"int *") != 6:  # sizes in integers of another width, or another function
+        return None
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(pointer)
 
 
-GEMM = _find()
+GEMM = {4: _gemm("sgemm", ctypes.c_float), 8: _gemm("dgemm", ctypes.c_double)}
 """Keyed by itemsize, as in `nndl.blas`."""

@@ -21,7 +21,7 @@ from nndl.notebook import network_html
 from nndl.rng import Rng, generator
 from nndl.validation import are_sizes, check_kinds, check_layers, check_shape
 
-__all__ = ["Stack", "dense_layers"]
+__all__ = ["Stack", "dense_layers", "unbuilt"]
 
 
 class Stack:
@@ -66,18 +66,29 @@ class Stack:
         return self.weights + self.biases
 
     @property
+    def state(self) -> tuple[Array, ...]:
+        """All that training changes and that a copy or a file must keep, live.
+
+        The parameters, then statistics such as the running mean and variance of `BatchNorm`.
+        """
+        layers = self.layers
+        return self.parameters + tuple(getattr(l, name) for l in layers for name in l.statistics)
+
+    @property
+    def decaying(self) -> tuple[Array, ...]:
+        """The weights that L2 and L1 regularization shrink: not those of `BatchNorm`."""
+        return tuple(layer.w for layer in self.layers if layer.w is not None and layer.decays)
+
+    @property
     def n_parameters(self) -> int:
         """The number of weights and biases together."""
         return sum(p.size for p in self.parameters)
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a copy that computes in another dtype; its velocities start from 0."""
-        layers = copy.deepcopy(self.layers)
-        for layer in layers:  # back to the unbuilt state
-            vars(layer).pop("w", None)
-            vars(layer).pop("shape_in", None)
+        layers = unbuilt(copy.deepcopy(self.layers))
         twin = type(self)(layers, cost=self.cost, dtype=dtype, input_shape=self.input_shape)
-        for new, old in zip(twin.parameters, self.parameters, strict=True):
+        for new, old in zip(twin.state, self.state, strict=True):
             new[...] = old
         return twin
 
@@ -87,6 +98,14 @@ class Stack:
         return f"{type(self).__name__}({chain}, {self.cost}, {size})"
 
     _repr_html_ = network_html
+
+
+def unbuilt(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """Return the same layers, ready to be built into another network."""
+    for layer in layers:
+        vars(layer).pop("w", None)
+        vars(layer).pop("shape_in", None)
+    return layers
 
 
 def _as_layers(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl._typing import Array
-from nndl.blas import Adder, add_scaled
+from nndl.blas import Adder, add_scaled, parts_of
 from nndl.initializers import Initializer
+from nndl.parallel import EXAMPLES, run
 from nndl.validation import Parameter, check_drawn
 
 __all__ = ["Step", "Weights", "take_step"]
@@ -21,6 +22,11 @@ __all__ = ["Step", "Weights", "take_step"]
 # 0, and a product with a power of 2 is exact. As arrays, which are faster to pass.
 _TINY = 2.0**-80
 _NEAR_0 = {np.dtype(t).itemsize: (np.array(-_TINY, t), np.array(_TINY, t)) for t in "fd"}
+
+
+# Weights that do not fit into the cache take their step some rows at a time, so that a velocity is
+# still there when it is added. For many examples, products of few rows take longer than that saves.
+LARGE, A_PART, A_PART_OF_MANY = 2**18, 2**16, 2**18
 
 
 class Step:
@@ -53,6 +59,7 @@ class Weights:
     """The weights and biases of a layer, (n_out, n_in) and (n_out, 1), and their update."""
 
     w, b = Parameter(), Parameter()
+    m: int  # examples of a mini-batch
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
     buffers: ClassVar[tuple[str, ...]]  # what `allocate` makes and each mini-batch overwrites
@@ -101,7 +108,19 @@ class Weights:
         if step.l1 and self.sign is None:
             self.sign = np.empty_like(self.w)
         numbers = step.alpha, step.mu, step.decay, step.l1
-        take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign, step.ahead)
+        if self.w.size < LARGE:
+            take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign, step.ahead)
+            return
+
+        def part(rows: slice) -> None:
+            w, v = self.w[rows], None if self.v_w is None else self.v_w[rows]
+            sign = None if self.sign is None else self.sign[rows]
+            take_step(
+                w, v, self.adder(w if v is None else v), delta[rows], x, *numbers, sign, step.ahead
+            )
+
+        numbers_at_a_time = A_PART if self.m < EXAMPLES else A_PART_OF_MANY
+        run(self.m, part, parts_of(len(self.w), self.w.size, numbers_at_a_time))
 
     @property
     def shapes(self) -> str:

@@ -82,6 +82,7 @@ RULES = {
     "label_smoothing": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "average": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
+    "threads": _at_least(1, _WHOLE, optional=True),
     "patience": _at_least(1, _WHOLE, optional=True),
     "halve_after": _at_least(1, _WHOLE, optional=True),
     "n_out": _at_least(1, f"{_WHOLE} of neurons"),
@@ -91,6 +92,8 @@ RULES = {
     "stride": _at_least(1, _WHOLE),
     "padding": _at_least(0, f'"same" or {_WHOLE}'),
     "p": _PROBABILITY,
+    "momentum": Rule(Real, lambda v: 0 < v <= 1, "a share in (0, 1]"),
+    "epsilon": Rule(Real, lambda v: 0 < v < inf, "positive and finite"),
     "h": Rule(Real, lambda v: 0 < v < inf, "a small positive number, like 1e-5"),
 }
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from nndl._typing import Array
-from nndl.activations import ACTIVATIONS, Activation, softmax, tanh
+from nndl.activations import ACTIVATIONS, Activation, LeakyReLU, leaky_relu, relu, softmax, tanh
 from nndl.costs import quadratic
 from nndl.differences import gradient_check
+from nndl.initializers import he
 from nndl.network import Network
 
 ALL = list(ACTIVATIONS.values())
@@ -34,6 +35,7 @@ def away_from_0(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         ("tanh", (np.exp(1) - 1) / (np.exp(1) + 1)),
         ("scaled-tanh", 1.7159 * np.tanh(1 / 3)),
         ("relu", 0.5),
+        ("leaky-relu", 0.5),
         ("identity", 0.5),
         ("softmax", np.exp(0.5) / (np.exp(0.5) + np.exp(-2))),
     ],
@@ -52,6 +54,36 @@ def test_relu_and_its_derivative_are_0_at_0() -> None:
     relu, zero = ACTIVATIONS["relu"], np.zeros((1, 1))
     assert relu(zero) == 0
     assert relu.prime(relu(zero)) == 0
+
+
+def test_leaky_relu_has_a_slope_below_0() -> None:
+    z = np.array([[-2.0, 0.0, 3.0]])
+    np.testing.assert_array_equal(leaky_relu(z), [[-0.02, 0, 3]])
+    steep = LeakyReLU(0.25)
+    np.testing.assert_array_equal(steep(z), [[-0.5, 0, 3]])
+    np.testing.assert_array_equal(steep.prime(steep(z)), [[0.25, 0.25, 1]])
+    assert [f.name for f in (leaky_relu, steep)] == ["leaky-relu", "leaky-relu(0.25)"]
+    again = pickle.loads(pickle.dumps(copy.deepcopy(steep)))
+    assert (again.name, again.slope) == (steep.name, 0.25)
+    for slope in (0, 1, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"slope must be between 0 and 1, .* not {slope}"):
+            LeakyReLU(slope)
+
+
+def test_he_keeps_the_variance_through_layers_of_leaky_relu() -> None:
+    net = Network([500] * 6 + [2], activation=leaky_relu, init=he, rng=0, dtype=np.float64)
+    a = start = np.random.default_rng(1).normal(size=(500, 50))
+    for layer in net.layers[:5]:
+        a = layer.feedforward(a)
+    assert np.square(a).mean() == pytest.approx(np.square(start).mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (100, 100)])
+def test_the_delta_of_relu_is_the_same_for_small_and_large_arrays(
+    shape: tuple[int, int], rng: np.random.Generator
+) -> None:
+    a, nabla_a = np.maximum(rng.normal(size=shape), 0), rng.normal(size=shape)
+    np.testing.assert_array_equal(relu.delta(nabla_a.copy(), a), nabla_a * (a > 0))
 
 
 @elementwise

@@ -449,7 +449,7 @@ def test_images_in_blocks_give_the_same_outputs_as_all_at_once(
 ) -> None:
     x, delta, results = rng.normal(size=(72, m)), rng.normal(size=(48 // pool**2, m)), []
     for pictures in (5, 100):
-        monkeypatch.setattr(conv_module, "CACHE", pictures * 18 * 16)
+        monkeypatch.setattr(conv_module, "BLOCK", pictures * 6 * 4 * 6)
         conv = Conv(3, 3, pool=pool)
         conv.build((2, 6, 6), np.random.default_rng(1), np.float64)
         assert conv.feedforward(x).shape == (48 // pool**2, m)

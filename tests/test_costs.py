@@ -32,9 +32,9 @@ def draw(rng: np.random.Generator, one_hot: bool) -> tuple[Array, Array]:
     return z, np.eye(4)[:, rng.integers(0, 4, 6)] if one_hot else rng.random((4, 6))
 
 
-def test_ten_pairs_of_cost_and_output_activation_have_a_gradient() -> None:
-    assert len(PAIRS) == 10
-    assert len(REFUSED) == 8
+def test_eleven_pairs_of_cost_and_output_activation_have_a_gradient() -> None:
+    assert len(PAIRS) == 11
+    assert len(REFUSED) == 10
 
 
 @pairs

@@ -22,11 +22,11 @@ ROOT = Path(nndl.__file__).parent
 # From the bottom to the top. A folder is one layer: inside it only cycles are forbidden. To add a
 # module, insert its name above everything that it imports.
 ORDER = """
-_typing text html files threads rng schedules plots notebook
+_typing text html files threads parallel rng schedules plots notebook
 activations costs initializers released blas dataset validation step batches
-layers conv stack parallel network differences
+layers patches conv stack inference network normalization differences
 training data storage
-normalization ensemble recipes estimator pretrained export book reproduction cli __main__
+ensemble recipes estimator pretrained export book reproduction cli __main__
 """
 LAYERS = ORDER.split()
 

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
+from nndl.activations import (
+    ACTIVATIONS,
+    Activation,
+    LeakyReLU,
+    identity,
+    relu,
+    sigmoid,
+    softmax,
+    tanh,
+)
 from nndl.cli import export
 from nndl.cli.main import main
 from nndl.conv import Conv, MaxPool
@@ -18,6 +27,7 @@ from nndl.costs import log_likelihood, quadratic
 from nndl.initializers import he
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
+from nndl.normalization import BatchNorm
 from nndl.storage import save
 from nndl.training import Settings, train
 
@@ -50,6 +60,15 @@ def convolutional(activation: Activation = relu) -> list[Layer]:
     ]
 
 
+def normalized(layers: list[Layer], shape: tuple[int, ...]) -> Network:
+    """Return a network whose running averages have followed a few mini-batches."""
+    net = Network(layers, cost=quadratic, input_shape=shape, rng=0)
+    for start in range(0, 50, 10):
+        images = PIXELS[start : start + 10]
+        net.update_mini_batch(images.T, np.arange(10) % net.n_out, 0.5)
+    return net
+
+
 NETWORKS = {
     "dense": lambda: Network([144, 30, 10], rng=0),
     "float64": lambda: Network([144, 30, 10], rng=0, dtype=np.float64),
@@ -62,6 +81,16 @@ NETWORKS = {
         input_shape=(1, 12, 12),
         rng=0,
     ),
+    "batch norm": lambda: normalized(
+        [
+            *(Conv(3, 3, identity, pool=2), BatchNorm(relu), Conv(4, 2, identity)),
+            *(BatchNorm(LeakyReLU(0.2)), MaxPool(2), Dropout(0.25), Dense(8, identity)),
+            *(BatchNorm(tanh), Dense(10, softmax)),
+        ],
+        (1, 12, 12),
+    ),
+    "batch norm of inputs": lambda: normalized([BatchNorm(), Dense(5)], (1, 12, 12)),
+    "batch norm of input maps": lambda: normalized([BatchNorm(tanh), Dense(5)], (4, 6, 6)),
     "maps": lambda: Network(
         [Conv(5, 3, tanh), Dense(3, sigmoid)], cost=quadratic, input_shape=(4, 6, 6), rng=0
     ),

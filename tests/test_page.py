@@ -20,15 +20,18 @@ from cli import nndl
 from PIL import Image, ImageDraw
 
 from nndl import (
+    BatchNorm,
     Conv,
     Dataset,
     Dense,
     Dropout,
     History,
+    LeakyReLU,
     MaxPool,
     Network,
     cross_entropy,
     identity,
+    leaky_relu,
     load_mnist,
     log_likelihood,
     quadratic,
@@ -39,7 +42,7 @@ from nndl import (
     synthetic_digits,
     tanh,
 )
-from nndl.activations import ACTIVATIONS
+from nndl.activations import ACTIVATIONS, Activation
 from nndl.cli.config import Config
 from nndl.cli.run_folder import RunFolder
 from nndl.costs import COSTS, Cost
@@ -295,6 +298,34 @@ def test_without_a_run_the_network_of_the_package_is_taken(
     assert "comes without a network: give the folder of a run" in done.last
 
 
+def test_batch_norm_is_folded_into_the_page_and_its_labels_are_compared() -> None:
+    layers = [Conv(3, 5, identity, pool=4), BatchNorm(relu), Dense(10)]
+    net = Network(layers, input_shape=(1, 28, 28), rng=0)
+    test = synthetic_digits(60, 1)
+    net.update_mini_batch(test.images.T, test.labels, 0.5)
+    for signs, kinds in [(1, ["conv", "dense"]), (-1, ["conv", "conv", "dense"])]:
+        net.layers[1].w[0] *= signs
+        page = make_page(net, "normalized", test=test)
+        content = record_of(page.html)
+        assert [layer["kind"] for layer in content["layers"]] == kinds
+        assert page.differ == []
+        assert content["test"]["correct"] == (net.predict(test.images) == test.labels).sum()
+
+
+def test_what_the_page_cannot_compute_is_named() -> None:
+    class Cosine(Activation):
+        """An activation of a reader's own."""
+
+    net = Network([Dense(12, Cosine()), Dense(10)], input_shape=784)
+    with pytest.raises(
+        ValueError, match=r"the page computes the activations sigmoid, .*not cosine"
+    ):
+        make_page(net, "cosine")
+    net = Network([Dense(12, relu), BatchNorm(), Dense(10)], input_shape=784)
+    with pytest.raises(ValueError, match="can be folded into a Dense layer with identity"):
+        make_page(net, "normalized")
+
+
 # In a browser.
 
 
@@ -516,6 +547,10 @@ NETS: dict[str, Callable[[], tuple[list[Any], Cost]]] = {
     "tanh": lambda: ([Dense(12, tanh), Dense(10)], cross_entropy),
     "scaled-tanh": lambda: ([Dense(12, scaled_tanh), Dense(10)], cross_entropy),
     "relu": lambda: ([Dense(12, relu), Dense(10)], cross_entropy),
+    "leaky-relu": lambda: (
+        [Dense(12, leaky_relu), Dense(12, LeakyReLU(0.3)), Dense(10)],
+        cross_entropy,
+    ),
     "identity": lambda: ([Dense(12, identity), Dense(10)], cross_entropy),
     "softmax": lambda: ([Dense(12, softmax), Dense(10)], cross_entropy),
     "dropout": lambda: ([Dense(12), Dropout(0.3), Dense(10)], cross_entropy),
@@ -541,7 +576,7 @@ def test_every_layer_activation_and_cost_of_the_package_is_compared_below() -> N
     layers = [layer for layers, _ in built for layer in layers]
     assert {cost for _, cost in built} == set(COSTS.values())
     activations = {layer.activation for layer in layers if hasattr(layer, "activation")}
-    assert activations == set(ACTIVATIONS.values())
+    assert activations >= set(ACTIVATIONS.values())
     assert {type(layer) for layer in layers} == {Dense, Dropout, Conv, MaxPool}
 
 

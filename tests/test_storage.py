@@ -23,13 +23,23 @@ import pytest
 import nndl.batches
 import nndl.storage.checkpoints
 import nndl.storage.description
-from nndl.activations import ACTIVATIONS, Activation, relu, sigmoid, softmax, tanh
+from nndl._typing import Array
+from nndl.activations import (
+    ACTIVATIONS,
+    Activation,
+    LeakyReLU,
+    relu,
+    sigmoid,
+    softmax,
+    tanh,
+)
 from nndl.conv import Conv, MaxPool
-from nndl.costs import COSTS, cross_entropy, log_likelihood, quadratic
+from nndl.costs import COSTS, Cost, cross_entropy, log_likelihood, quadratic
 from nndl.dataset import Dataset
 from nndl.initializers import INITIALIZERS, Initializer, default, he
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
+from nndl.normalization import BatchNorm
 from nndl.rng import Streams
 from nndl.storage import (
     Checkpoints,
@@ -140,6 +150,118 @@ def test_a_loaded_network_trains_like_the_one_that_was_saved(
     assert same(net, back)
 
 
+class Softplus(Activation):
+    """ln(1 + e^z), an activation of a reader's own."""
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return np.logaddexp(0, z, out=out)
+
+    def prime(self, a: Array) -> Array:
+        return -np.expm1(-a)
+
+
+class Cubic(Cost):
+    """|a - y|^3 / 3, a cost of a reader's own."""
+
+    def value(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        return (np.abs(a - y) ** 3).sum(axis=0) / 3
+
+    def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
+        return activation.delta((a - y) * np.abs(a - y), a)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_activations_and_costs_of_the_readers_own_come_back_by_name(
+    tmp_path: Path, ending: str
+) -> None:
+    softplus, cubic = Softplus(), Cubic()
+    layers = [Dense(4, softplus), BatchNorm(softplus), Dense(3, LeakyReLU(0.3)), Dense(2)]
+    net = Network(layers, cost=cubic, input_shape=5, rng=0)
+    net.update_mini_batch(np.eye(5), np.array([0, 1, 0, 1, 0]), 0.1)
+    own: dict[str, Any] = {"activations": {"softplus": softplus}, "costs": {"cubic": cubic}}
+    path = tmp_path / f"net{ending}"
+    save(net, path)
+    again = load(path, **own)
+    assert same(again, net)
+    assert again.layers[2].activation.slope == 0.3
+    assert (again.cost, again.layers[0].activation) == (cubic, softplus)
+    save_checkpoint(path, net, State.start(Settings()), Settings())
+    assert same(load_checkpoint(path, **own)[0], net)
+    assert read_about(path) == {}
+
+
+def test_a_missing_activation_or_cost_says_what_to_pass(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    for net, says in [
+        (Network([3, 2], output=Softplus(), cost=quadratic), "activations={'softplus': ...})"),
+        (Network([3, 2], cost=Cubic()), "costs={'cubic': ...})"),
+    ]:
+        save(net, path)
+        refused(
+            load,
+            path,
+            f"is none of nndl's: pass the object that computes it, as in load(path, {says}",
+        )
+        with pytest.raises(ValueError, match=re.escape(says)):
+            load(path, activations={"other": Softplus()}, costs={"other": Cubic()})
+
+
+def test_activations_to_load_must_be_a_mapping_of_activations(tmp_path: Path) -> None:
+    save(Network([3, 2]), tmp_path / "net.npz")
+    wrong: dict[str, Any]
+    for wrong, says in [
+        (
+            {"activations": {"a": np.tanh}},
+            r"activations\['a'\] must be an object of Activation, not",
+        ),
+        ({"activations": [Softplus()]}, "activations must be a mapping of names, not list"),
+        ({"costs": {"c": Cubic}}, r"costs\['c'\] must be an object of Cost, not"),
+    ]:
+        for loader in (load, load_checkpoint):
+            with pytest.raises(TypeError, match=says):
+                loader(tmp_path / "net.npz", **wrong)
+
+
+def test_only_what_version_1_cannot_express_has_a_later_version(tmp_path: Path) -> None:
+    def version(path: Path) -> int:
+        return int(json.loads(members(path)["description.json"])["version"])
+
+    path = tmp_path / "net.npz"
+    for activation, later in [(relu, 0), (LeakyReLU(), 1), (LeakyReLU(0.2), 1), (Softplus(), 1)]:
+        net = Network([3, 2, 2], activation=activation)
+        save(net, path)
+        assert version(path) == 1 + later
+        save_checkpoint(path, net, State.start(Settings()), Settings())
+        assert version(path) == 3  # of checkpoints
+    save(Network([BatchNorm(), Dense(2)], input_shape=3), path)
+    assert version(path) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.update({"layers.0.variance.npy": npy(np.full((3, 1), -1, "f4"))}), "negative"),
+        (lambda c: c.update({"layers.0.mean.npy": npy(np.zeros((2, 1), "f4"))}), "shape (3, 1)"),
+        (lambda c: c.pop("layers.0.mean.npy"), "missing are ['layers.0.mean']"),
+        (lambda c: described(c, lambda r: r["layers"][0].update(momentum=0)), "momentum must be a"),
+        (
+            lambda c: described(c, lambda r: r["layers"][0].update(epsilon=-1)),
+            "epsilon must be pos",
+        ),
+        (
+            lambda c: described(c, lambda r: r["layers"][0].pop("epsilon")),
+            "must have the keys kind",
+        ),
+    ],
+)
+def test_invalid_batch_norm_is_refused(tmp_path: Path, change: Any, reason: str) -> None:
+    path = tmp_path / "net.npz"
+    save(Network([BatchNorm(), Dense(2)], input_shape=3), path)
+    content = members(path)
+    change(content)
+    refused(load, pack(path, content), reason)
+
+
 def test_initializers_come_back_and_an_unknown_one_becomes_the_default(tmp_path: Path) -> None:
     mine = Initializer("default", lambda n_in, n_out: 0.5, 0.5)
     for init in [*INITIALIZERS.values(), mine]:
@@ -201,7 +323,7 @@ def test_a_file_that_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     for bad, about, reason in [
         (infinite, {}, "layers.0.w holds NaN or infinity"),
         (Network([OtherDense(2)], input_shape=3), {}, "can hold the layers dense, "),
-        (strange, {}, "can hold sigmoid, tanh"),
+        (strange, {}, "Sigmoid has the name 'sigmoid' of one of nndl's own"),
         (net, {"accuracy": float("nan")}, "only plain JSON and finite numbers"),
         (net, {"accuracy": np.float32(1)}, "only plain JSON and finite numbers"),
         (net, {"never": never}, "only plain JSON and finite numbers"),
@@ -428,7 +550,7 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
         (put("description.json", b'["",' * 10**5 + b'["'), "at most 26,250 lists and objects"),
         (put("description.json", b"7"), "its description must be an object, not 7"),
         (put("description.json", b" " * (2**22 + 1)), "at most 4,194,304 bytes, not 4,194,305"),
-        (text('"version": 1', '"version": 2'), "written by a later nndl (format version 2, this o"),
+        (text('"version": 1', '"version": 3'), "written by a later nndl (format version 3, this o"),
         (text('"version": 1', '"version": 0'), "its version must be a whole number from 1"),
         (text('"version": 1', '"version": 1.0'), "its version must be a whole number from 1"),
         (text('"version": 1', '"version": 1, "version": 1'), "the same key twice in an object"),
@@ -437,10 +559,11 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
         (text('"nndl network"', "[]"), "its format must be nndl network, not []"),
         (text("float32", "float16"), "dtype must be float32 or float64, not 'float16'"),
         (text("float32", "float64"), "must be <f8 of shape (2, 3)"),
-        (text("cross-entropy", "log-likelihood!"), "cost must be cross-entropy or log-likelihood"),
+        (text("cross-entropy", "log-likelihood!"), "cost 'log-likelihood!' is none of nndl's"),
         (text('"sigmoid"', '"tanh"'), "the cross-entropy cost has a gradient only with"),
-        (text('"sigmoid"', '"__class__"'), "layers[0].activation must be identity or"),
-        (text('"sigmoid"', '["sigmoid"]'), "layers[0].activation must be identity or"),
+        (text('"sigmoid"', '"__class__"'), "its activation '__class__' is none of nndl's: pass"),
+        (text('"sigmoid"', '"leaky-relu(2)"'), "slope must be between 0 and 1"),
+        (text('"sigmoid"', '["sigmoid"]'), "layers[0].activation must be a text"),
         (text('"dense"', '"Dense"'), "layers[0].kind must be "),
         (text('"dense"', "null"), "layers[0].kind must be "),
         (text('"n_out": 2', '"n_out": 2.0'), "layers[0].n_out must be a whole number from 1"),

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from nndl._typing import Array
-from nndl.activations import ACTIVATIONS, Activation
+from nndl.activations import ACTIVATIONS, Activation, identity, relu, tanh
+from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, Cost, log_likelihood
 from nndl.dataset import Dataset
 from nndl.initializers import large
+from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
+from nndl.normalization import BatchNorm
+from nndl.step import Step
+from nndl.validation import one_hot
 
 torch = pytest.importorskip("torch")
 
@@ -22,6 +27,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": torch.tanh,
     "scaled-tanh": lambda z: 1.7159 * torch.tanh(z * (2 / 3)),
     "relu": torch.relu,
+    "leaky-relu": torch.nn.functional.leaky_relu,
     "identity": lambda z: z,
     "softmax": lambda z: torch.softmax(z, dim=0),
 }
@@ -139,3 +145,87 @@ def test_steps_with_momentum_decay_and_smoothing_match_pytorch(
             steps.step()
         for p, q in zip(twin.parameters(), parameters, strict=True):
             np.testing.assert_allclose(q.ravel(), p.detach().numpy().ravel(), rtol=1e-10)
+
+
+# Batch normalization. A picture is (maps, height, width) in PyTorch; here, the maps of a pixel are
+# side by side.
+
+NORMALIZED: dict[str, Callable[[], list[Layer]]] = {
+    "dense": lambda: [
+        *(Dense(6, identity), BatchNorm(tanh), Dropout(0.3)),
+        *(Dense(5, identity), BatchNorm(relu, momentum=0.3, epsilon=1e-3), Dense(3)),
+    ],
+    "conv with pool": lambda: [
+        *(Conv(3, 3, identity, pool=2), BatchNorm(relu), Dropout(0.3)),
+        *(Dense(6, identity), BatchNorm(tanh), Dense(3)),
+    ],
+    "conv, then pool": lambda: [
+        *(Conv(4, 3, identity, padding=1), BatchNorm(tanh), MaxPool(2)),
+        *(Conv(3, 2, identity, stride=2), BatchNorm(relu), Dense(3)),
+    ],
+}
+
+
+def torch_outputs(layers: tuple[Layer, ...], state: list[Any], a: Any, training: bool) -> Any:
+    """Return what the layers give for images a, (m, maps, height, width), with masks of dropout."""
+    functions = torch.nn.functional
+    for layer, arrays in zip(layers, state, strict=True):
+        if isinstance(layer, Conv):
+            w = arrays[0].reshape(layer.maps, layer.size, layer.size, -1).permute(0, 3, 1, 2)
+            a = functions.conv2d(a, w, arrays[1][:, 0], layer.stride, layer.padding)
+            a = FUNCTIONS[layer.activation.name](functions.max_pool2d(a, layer.pool))
+        elif isinstance(layer, MaxPool):
+            a = functions.max_pool2d(a, layer.size)
+        elif isinstance(layer, BatchNorm):
+            gamma, beta, mean, variance = (array[:, 0] for array in arrays)
+            options = training, layer.momentum, layer.epsilon
+            a = functions.batch_norm(a, mean, variance, gamma, beta, *options)
+            a = FUNCTIONS[layer.activation.name](a)
+        else:
+            if a.ndim == 4:
+                a = a.permute(0, 2, 3, 1).reshape(len(a), -1)
+            if isinstance(layer, Dropout):
+                a = a * (torch.tensor(layer.mask.T.copy()) if training else 1 - layer.p)
+            else:
+                a = FUNCTIONS[layer.activation.name](a @ arrays[0].T + arrays[1][:, 0])
+    return a
+
+
+def as_tensors(net: Network) -> list[Any]:
+    """Return the tensors of each layer: w and b with a gradient, and the running averages."""
+    state: list[Any] = []
+    for layer in net.layers:
+        names = ("w", "b") if layer.w is not None else ()
+        state.append([torch.tensor(getattr(layer, n)) for n in (*names, *layer.statistics)])
+        for tensor in state[-1][:2]:
+            tensor.requires_grad_()
+    return state
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weights of examples"])
+@pytest.mark.parametrize("layers", NORMALIZED.values(), ids=list(NORMALIZED))
+def test_steps_and_running_averages_with_batch_norm_match_pytorch(
+    layers: Callable[[], list[Layer]], weighted: bool, rng: np.random.Generator
+) -> None:
+    net = Network(layers(), input_shape=(1, 8, 8), rng=rng, dtype=np.float64)
+    state = as_tensors(net)
+    eta, mu, m = 0.1, 0.5, 7
+    optimizer = torch.optim.SGD([p for arrays in state for p in arrays[:2]], lr=eta, momentum=mu)
+    for _ in range(4):
+        x, labels = rng.normal(0.5, 2, size=(64, m)), rng.integers(0, 3, m)
+        weights = rng.uniform(0, 2, m) if weighted else None
+        y = one_hot(labels, 3, np.float64)
+        net.take_step(x, y, np.random.default_rng(1), Step(m, 1, eta, mu=mu), weights)
+        optimizer.zero_grad()
+        a = torch_outputs(net.layers, state, torch.tensor(x.T.reshape(m, 1, 8, 8)), True).T
+        costs = DEFINITIONS["cross-entropy"](a, torch.tensor(y)).sum(dim=0)
+        (costs * (1.0 if weights is None else torch.tensor(weights))).mean().backward()
+        optimizer.step()
+    for layer, arrays in zip(net.layers, state, strict=True):
+        names = [n for n in ("w", "b", *layer.statistics) if getattr(layer, n) is not None]
+        for name, expected in zip(names, arrays, strict=True):
+            found, wanted = getattr(layer, name), expected.detach().numpy()
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12, err_msg=name)
+    x = rng.normal(size=(64, 5))
+    a = torch_outputs(net.layers, state, torch.tensor(x.T.reshape(5, 1, 8, 8)), False)
+    np.testing.assert_allclose(net(x).T, a.detach().numpy(), rtol=1e-9, atol=1e-12)

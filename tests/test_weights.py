@@ -90,7 +90,7 @@ def test_each_image_keeps_its_weight_in_every_order(monkeypatch) -> None:
 def test_the_weighted_cost_is_a_weighted_mean_over_all_parts(monkeypatch) -> None:
     net = Network([36, 3], rng=1, dtype=np.float64)
     costs = [evaluate(net, WEIGHTED[i : i + 1]).cost for i in range(12)]
-    monkeypatch.setattr("nndl.parallel.IMAGES", 5)
+    monkeypatch.setattr("nndl.inference.IMAGES", 5)
     expected = np.average(costs, weights=WEIGHTS)
     assert evaluate(net, WEIGHTED).cost == pytest.approx(expected, rel=1e-12)
     assert evaluate(net, WEIGHTED).correct == evaluate(net, Dataset(IMAGES, LABELS)).correct

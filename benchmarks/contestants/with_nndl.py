@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from contestants.task import Contestant, Task
-from nndl import parallel
+from nndl import inference
 from nndl.activations import relu
 from nndl.conv import Conv
 from nndl.costs import log_likelihood, quadratic
@@ -53,7 +53,7 @@ def infer(task: Task) -> Contestant:
     net = _network(task)
     while True:
         yield None
-        blocks = parallel.infer(net, task.test.images, task.threads)
+        blocks = inference.infer(net, task.test.images, task.threads)
         np.concatenate([a.argmax(axis=0) for _, _, a in blocks])
 
 

@@ -84,9 +84,9 @@ def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str
         notes = (worst.true, worst.given, worst.confidence)
         images = data.images[worst.index]
         figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name)
-    if plots.are_square(net.weights[0]):
+    if plots.are_square(net.decaying[0]):
         title = f"trained on {printable(trained_on)}"
-        figures["weights.png"] = plots.plot_weights(net.weights[0], title=title)
+        figures["weights.png"] = plots.plot_weights(net.decaying[0], title=title)
     for name, fig in figures.items():
         plots.save(fig, folder / name)
     return list(figures)

@@ -22,7 +22,7 @@ from nndl.activations import ACTIVATIONS
 from nndl.batches import Transform
 from nndl.cli.config import SAMPLE, Config, add_flags, settings_given
 from nndl.cli.errors import FAILED, CommandError, UsageError
-from nndl.cli.options import Parser, import_plots, number, path_of, program_name
+from nndl.cli.options import Parser, import_plots, number, path_of, program_name, whole
 from nndl.cli.run_folder import RunFolder, free_name
 from nndl.conv import Conv
 from nndl.costs import COSTS
@@ -142,6 +142,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     group.add_argument(
         "--dry-run", action="store_true", help="show network, data and settings, and stop"
+    )
+    group.add_argument(
+        "--threads",
+        type=whole,
+        metavar="N",
+        help="threads of large mini-batches; the result does not depend on it (default: all cores)",
     )
     group.add_argument("--quiet", action="store_true", help="print only the result")
     args = parser.parse_args(argv)
@@ -305,6 +311,7 @@ def run(
             monitor=monitor,
             transform=transform,
             regularized_cost=config.regularized_cost,
+            threads=args.threads,
             progress=not args.quiet,
             after_epoch=after_epoch,
             checkpoint=checkpoints.save,

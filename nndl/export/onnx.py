@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 import nndl
 from nndl._typing import Array
-from nndl.activations import Activation, ScaledTanh
+from nndl.activations import ACTIVATIONS, Activation, LeakyReLU, ScaledTanh
 from nndl.conv import Conv, MaxPool, Planes
 from nndl.files import atomic_write
 from nndl.layers import Dense, Dropout
 from nndl.network import Network
+from nndl.normalization import BatchNorm
 
 try:
     import onnx
@@ -171,13 +172,14 @@ class _Graph:
             self.add("Mul", np.float32(activation.slope))
             self.add("Tanh")
             self.add("Mul", np.float32(activation.height))
-        elif activation.name in OPERATORS:
+        elif isinstance(activation, LeakyReLU):
+            self.add("LeakyRelu", alpha=activation.slope)
+        elif activation in ACTIVATIONS.values():
             axis: dict[str, Any] = {"axis": 1} if activation.name == "softmax" else {}
             self.add(OPERATORS[activation.name], **axis)
         else:
             raise ValueError(
-                f"only the activations {', '.join(OPERATORS)} and scaled-tanh can be exported, not "
-                f"{activation}"
+                f"only the activations {', '.join(ACTIVATIONS)} can be exported, not {activation}"
             )
 
 
@@ -211,11 +213,24 @@ def _dropout(graph: _Graph, layer: Dropout) -> None:
     graph.add("Mul", np.float32(1 - layer.p))  # as at inference
 
 
+def _batch_norm(graph: _Graph, layer: BatchNorm) -> None:
+    if layer.is_pictures:
+        graph.unflatten()
+        graph.shape = tuple(graph.shape)  # one pixel after the other from here on
+    else:
+        graph.flatten()
+        graph.shape = (prod(graph.shape),)
+    vectors = [_float32(v[:, 0]) for v in (layer.w, layer.b, layer.mean, layer.variance)]
+    graph.add("BatchNormalization", *vectors, epsilon=layer.epsilon)
+    graph.activate(layer.activation)
+
+
 _WRITERS: dict[type, Callable[[_Graph, Any], None]] = {
     Dense: _dense,
     Conv: _conv,
     MaxPool: _max_pool,
     Dropout: _dropout,
+    BatchNorm: _batch_norm,
 }
 
 

@@ -20,8 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
+from nndl.activations import ACTIVATIONS
+from nndl.costs import COSTS
 from nndl.dataset import Dataset
 from nndl.network import Network
+from nndl.normalization import BatchNorm, fold
 from nndl.storage.description import describe, parameters
 from nndl.training import History
 from nndl.training.metrics import mistakes
@@ -74,7 +77,7 @@ def make_page(
     ----------
     net : Network
         With 784 inputs, pixels from 0 to 255/256, and dense, dropout, convolution and max-pooling
-        layers.
+        layers; BatchNorm if `nndl.fold` can fold it.
     name : str
         What the page calls the network.
     test : Dataset, optional
@@ -89,9 +92,10 @@ def make_page(
     ValueError
         If the page cannot compute such a network, or it would be larger than `LARGEST_PAGE`.
     """
-    record = _check(describe(net))
+    folded = fold(net)
+    record = _check(describe(folded))
     for number in ("float32", "float16"):
-        stored = {key: _rounded(key, p, number) for key, p in parameters(net).items()}
+        stored = {key: _rounded(key, p, number) for key, p in parameters(folded).items()}
         content = record | {
             "number": number,
             "layers": _layers(record, stored),
@@ -107,7 +111,7 @@ def make_page(
             f"a page with the {net.n_parameters:,} parameters of this network would have "
             f"{size:,} bytes, more than {LARGEST_PAGE - TEST_ROOM:,}: choose a smaller network"
         )
-    content["test"], differ = _tested(net, stored, test)
+    content["test"], differ = _tested(net, folded, stored, test)
     content["facts"] = [
         ["Name", name],
         ["Network", repr(net)],
@@ -132,10 +136,16 @@ def _check(record: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"the page computes layers of the kinds {', '.join(LAYERS)}, not {layer['kind']}"
             )
+        if (name := layer.get("activation", "identity").partition("(")[0]) not in ACTIVATIONS:
+            raise ValueError(
+                f"the page computes the activations {', '.join(ACTIVATIONS)}, not {name}"
+            )
         if unknown := layer.keys() - LAYERS[layer["kind"]]:
             raise ValueError(
                 f"the page cannot compute {layer['kind']} layers with {', '.join(sorted(unknown))}"
             )
+    if record["cost"] not in COSTS:
+        raise ValueError(f"the page computes the costs {', '.join(COSTS)}, not {record['cost']}")
     return record
 
 
@@ -167,16 +177,17 @@ def _lede(net: Network, record: dict[str, Any]) -> str:
 
 
 def _tested(
-    net: Network, stored: dict[str, Array], test: Dataset | None
+    net: Network, folded: Network, stored: dict[str, Array], test: Dataset | None
 ) -> tuple[dict[str, Any] | None, list[tuple[int, int, int]] | None]:
     """Return what the page tells about a test set, and the labels that rounding changes."""
     if test is None:
         return None, None
-    rounded = copy.deepcopy(net)
+    rounded = copy.deepcopy(folded)
     for key, p in parameters(rounded).items():
         p[...] = stored[key]
     labels = read = net.predict(test.images)
-    if any((stored[key] != p).any() for key, p in parameters(net).items()):
+    changes = any(isinstance(layer, BatchNorm) for layer in net.layers)
+    if changes or any((stored[key] != p).any() for key, p in parameters(folded).items()):
         read = rounded.predict(test.images)
     changed = np.flatnonzero(labels != read)
     worst = mistakes(rounded, test, MISTAKES)

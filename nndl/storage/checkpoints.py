@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nndl.activations import Activation
+from nndl.costs import Cost
 from nndl.dataset import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
@@ -23,9 +25,11 @@ from nndl.storage.description import (
     describe,
     parameter_names,
     parameters,
+    state_names,
 )
+from nndl.storage.description import state as state_of
 from nndl.storage.histories import HISTORY, MOST_EPOCHS, check_lengths
-from nndl.storage.networks import opened_description, write_description
+from nndl.storage.networks import check_own, opened_description, write_description
 from nndl.storage.reader import Arrays
 from nndl.training import History, Settings, State
 
@@ -58,7 +62,7 @@ def save_checkpoint(
     **about
         As for `save`; the same errors.
     """
-    values, velocities = parameters(net), parameters(net, "v_")
+    values, velocities = state_of(net), parameters(net, "v_")
     if state.raw:  # the network has the average
         values = dict(zip(values, state.raw, strict=True))
     moving = any(v is not None for v in velocities.values())
@@ -86,7 +90,11 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: str | Path, sets: Mapping[str, Dataset] | None = None
+    path: str | Path,
+    sets: Mapping[str, Dataset] | None = None,
+    *,
+    activations: Mapping[str, Activation] | None = None,
+    costs: Mapping[str, Cost] | None = None,
 ) -> tuple[Network, State, Settings]:
     """Read what `save_checkpoint` wrote: network, state and settings, the same to the last bit.
 
@@ -97,18 +105,22 @@ def load_checkpoint(
     path : str or Path
     sets : mapping of names to Datasets, optional
         As for `save_checkpoint`: ValueError if one of a name that both know has other content.
+    activations, costs
+        As for `load`.
     """
+    check_own(activations, costs)
     with opened_description(path, CHECKPOINT) as (record, stored):
         _check_sets(record, sets or {})
-        names = parameter_names(record)
-        velocities = [f"velocity.{name}" for name in names if record["velocities"]]
+        names = state_names(record)
+        moving = parameter_names(record) if record["velocities"] else []
+        velocities = [f"velocity.{name}" for name in moving]
         best = [f"best.{name}" for name in names if record["best"]]
         average = [f"average.{name}" for name in names if record.get("average")]
         series = [f"history.{i}" for i, _ in enumerate(record["history"].get("series", ()))]
         check_names(stored, [*names, *velocities, *best, *average, *series])
         history = _read_history(record["history"], stored)
-        net = build(record, stored)
-        values = parameters(net)
+        net = build(record, stored, activations, costs)
+        values = state_of(net)
         arrays = {
             name: stored[name](values[name.partition(".")[2]].shape, net.dtype)
             for name in velocities + best + average

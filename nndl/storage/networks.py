@@ -6,30 +6,33 @@ docs/formats.md describes the files.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nndl._typing import Array
+from nndl.activations import Activation
+from nndl.costs import Cost
 from nndl.files import write_text
 from nndl.network import Network
 from nndl.storage.archive import opened, write
 from nndl.storage.description import (
-    FORMATS,
     NETWORK,
     build,
     check_description,
     check_names,
     describe,
-    parameter_names,
-    parameters,
+    state,
+    state_names,
+    version_of,
 )
 from nndl.storage.network2 import from_network2, to_network2
 from nndl.storage.reader import Arrays
 from nndl.storage.schema import check_size, dumps
 
 __all__ = [
+    "check_own",
     "load",
     "load_network2",
     "opened_description",
@@ -45,6 +48,7 @@ def save(net: Network, path: str | Path, **about: Any) -> None:
     Parameters
     ----------
     net : Network
+        An activation or a cost of your own is saved by its ``name`` alone: pass it to `load`.
     path : str or Path
         Ending in .npz, in .safetensors (needs the library of that name), or in .json for the format
         of the book's network2, which can hold only layers of sigmoid neurons.
@@ -64,22 +68,38 @@ def save(net: Network, path: str | Path, **about: Any) -> None:
     if Path(path).suffix == ".json":
         _save_network2(net, path, about)
     else:
-        write_description(path, NETWORK, {**describe(net), "about": about}, parameters(net))
+        write_description(path, NETWORK, {**describe(net), "about": about}, state(net))
 
 
-def load(path: str | Path) -> Network:
+def load(
+    path: str | Path,
+    *,
+    activations: Mapping[str, Activation] | None = None,
+    costs: Mapping[str, Cost] | None = None,
+) -> Network:
     """Read a network that `save` or the book's network2 wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    activations, costs : mappings of names to objects, optional
+        Those of your own that the network has, by the names they were saved with:
+        ``load(path, activations={"softplus": Softplus()})``. A file holds no code.
 
     Raises
     ------
+    TypeError
+        If one of these is not an Activation, or not a Cost.
     ValueError
-        If the file is damaged, holds something else, or was written by a later version.
+        If the file is damaged, holds something else, was written by a later version, or names an
+        activation or a cost that is neither nndl's nor passed.
     ImportError
         If safetensors is needed and not installed.
     OSError
         If the file cannot be opened, or is not a regular file.
     """
-    return _load(path)
+    check_own(activations, costs)
+    return _load(path, "", activations, costs)
 
 
 def save_network2(net: Network, path: str | Path) -> None:
@@ -101,10 +121,28 @@ def _save_network2(net: Network, path: str | Path, about: dict[str, Any]) -> Non
     write_text(path, text)
 
 
-def _load(path: str | Path, suffix: str = "") -> Network:
+def check_own(activations: object, costs: object) -> None:
+    """Raise TypeError unless these are mappings of names to activations and to costs, or None."""
+    kinds = {"activations": (activations, Activation), "costs": (costs, Cost)}
+    for argument, (things, kind) in kinds.items():
+        for name, thing in things.items() if isinstance(things, Mapping) else ():
+            if not isinstance(thing, kind):
+                raise TypeError(
+                    f"{argument}[{name!r}] must be an object of {kind.__name__}, not {thing!r}"
+                )
+        if not isinstance(things, Mapping | None):
+            raise TypeError(f"{argument} must be a mapping of names, not {type(things).__name__}")
+
+
+def _load(
+    path: str | Path,
+    suffix: str = "",
+    activations: Mapping[str, Activation] | None = None,
+    costs: Mapping[str, Cost] | None = None,
+) -> Network:
     with opened_description(path, NETWORK, suffix=suffix) as (record, stored):
-        check_names(stored, parameter_names(record))
-        return build(record, stored)
+        check_names(stored, state_names(record))
+        return build(record, stored, activations, costs)
 
 
 @contextmanager
@@ -122,6 +160,7 @@ def write_description(
     path: str | Path, format: str, description: dict[str, Any], arrays: dict[str, Array]
 ) -> None:
     """Write a description and its arrays, after checking that they can be read again."""
-    description = {"format": format, "version": max(FORMATS[format]), **description}
+    version = version_of(format, description)
+    description = {"format": format, "version": version, **description}
     check_description(json.loads(dumps(description)), format)
     write(path, description, arrays)

@@ -50,7 +50,7 @@ def keep_weights(path: str | Path, net: Network, epochs: int) -> None:
     OSError
         If the file cannot be read or written.
     """
-    w = net.weights[0]
+    w = net.decaying[0]  # not those of a BatchNorm below
     neurons, inputs = w.shape
     levels: Levels
     levels, largest = np.zeros((0, neurons, inputs), np.int8), list[float]()

@@ -9,17 +9,12 @@ from math import ceil, expm1, log1p
 from nndl._typing import Array
 from nndl.network import Network
 
-__all__ = ["Average", "restore", "values"]
-
-
-def values(net: Network) -> tuple[Array, ...]:
-    """Return all arrays of a network that training changes, live."""
-    return net.parameters
+__all__ = ["Average", "restore"]
 
 
 def restore(net: Network, saved: Sequence[Array]) -> None:
     """Copy saved arrays into a network."""
-    for p, q in zip(values(net), saved, strict=True):
+    for p, q in zip(net.state, saved, strict=True):
         p[...] = q
 
 
@@ -34,7 +29,7 @@ class Average:
     ----------
     net : Network
     arrays : sequence of ndarray
-        Where the average is kept, shaped like `values`.
+        Where the average is kept, shaped like the state of the network.
     rate : float
         The part of each new step, like 0.003, for an average over some 1/rate steps.
     size, n : int
@@ -66,14 +61,14 @@ class Average:
         steps = self._steps(epoch, done)
         rate = expm1((steps - self.steps) * self.decay) / expm1(steps * self.decay)
         self.steps = steps
-        for average, p in zip(self.arrays, values(self.net), strict=True):
+        for average, p in zip(self.arrays, self.net.state, strict=True):
             average *= 1 - rate
             average += rate * p
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Give the network the average for a while."""
-        raw = [p.copy() for p in values(self.net)]
+        raw = [p.copy() for p in self.net.state]
         restore(self.net, self.arrays)
         try:
             yield

@@ -12,9 +12,9 @@ from scipy.special import ndtri
 
 from nndl._typing import Array
 from nndl.dataset import Dataset
+from nndl.inference import infer
 from nndl.network import Network
 from nndl.notebook import ConfusionMatrix
-from nndl.parallel import infer
 from nndl.validation import check, check_classes, check_dataset, one_hot
 
 __all__ = [
@@ -92,7 +92,7 @@ def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score
         total += float(cost.sum(dtype=np.float64))
         n += len(labels)
         correct += _right(a, labels)
-    for w in net.weights if lmbda or lmbda_l1 else ():
+    for w in net.decaying if lmbda or lmbda_l1 else ():
         total += 0.5 * lmbda * float(np.vdot(w, w)) + lmbda_l1 * float(np.abs(w).sum())
     return Score(total / n, correct if counts else None, n)
 

@@ -26,7 +26,7 @@ from nndl.network import Network
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
 from nndl.threads import one_thread
-from nndl.training.averaging import Average, restore, values
+from nndl.training.averaging import Average, restore
 from nndl.training.diagnosis import EPOCHS, diagnose
 from nndl.training.environment import environment
 from nndl.training.history import History
@@ -101,6 +101,7 @@ def train(
     order: Callable[[int], NDArray[np.integer]] | None = None,
     transform: Transform | None = None,
     regularized_cost: bool = False,
+    threads: int | None = None,
     progress: bool = False,
     after_epoch: Callback | None = None,
     checkpoint: Callback | None = None,
@@ -128,6 +129,9 @@ def train(
     regularized_cost : bool
         Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
         the costs of training and validation can be compared, and fall while the network learns.
+    threads : int, optional
+        By default all cores. Mini-batches of 32 examples or more use several; the result does not
+        depend on their number.
     progress : bool
         Print a line after every epoch, and show a progress bar on a terminal.
     after_epoch : callable (net, state), optional
@@ -224,6 +228,7 @@ def train(
             stop=stop,
             skip=skip,
             first=first,
+            threads=threads,
         )
         start, last = perf_counter(), _kept(net, state)
         try:
@@ -251,7 +256,7 @@ def train(
                     break
                 start, last = perf_counter(), _kept(net, state)
         except DivergedError as error:
-            for array, saved in zip(values(net) + state.average, last, strict=True):
+            for array, saved in zip(net.state + state.average, last, strict=True):
                 array[...] = saved
             _reset(net)  # infinite velocities would make every later step fail
             history.ended = str(error)
@@ -359,7 +364,7 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
     history = state.history
     if _is_best(state, settings):
         history.best_epoch = len(history) - 1
-        state.best_parameters = tuple(p.copy() for p in values(net))
+        state.best_parameters = tuple(p.copy() for p in net.state)
         state.waited = state.waited_to_halve = 0
         return
     state.waited += 1
@@ -403,7 +408,7 @@ def _average(net: Network, state: State, settings: Settings, n: int) -> Average 
         restore(net, state.raw)
         state.raw = ()
     if not state.average:
-        state.average = tuple(p.copy() for p in values(net))
+        state.average = tuple(p.copy() for p in net.state)
     return Average(
         net,
         state.average,
@@ -418,13 +423,13 @@ def _average(net: Network, state: State, settings: Settings, n: int) -> Average 
 def _use_average(net: Network, state: State) -> None:
     """Give the network the average of its weights, if there is one; the state keeps its own."""
     if state.average:
-        state.raw = tuple(p.copy() for p in values(net))
+        state.raw = tuple(p.copy() for p in net.state)
         restore(net, state.average)
 
 
 def _kept(net: Network, state: State) -> list[Array]:
     """Return copies of what is restored after divergence."""
-    return [array.copy() for array in values(net) + state.average]
+    return [array.copy() for array in net.state + state.average]
 
 
 def _check_finite(row: Mapping[str, float], epoch: int) -> None:

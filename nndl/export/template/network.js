@@ -11,13 +11,24 @@ const ACTIVATIONS = {
     prime: (a) => (2 / 3 / 1.7159) * (1.7159 ** 2 - a * a),
   },
   relu: { value: (z) => Math.max(0, z), prime: (a) => (a > 0 ? 1 : 0) },
+  "leaky-relu": leaky_relu(0.01),
   identity: { value: (z) => z, prime: () => 1 },
 };
+
+function leaky_relu(slope) {
+  return { value: (z) => Math.max(z, slope * z), prime: (a) => (a > 0 ? 1 : slope) };
+}
+
+/** The activation of a name, which can be "leaky-relu(0.2)". */
+function activation_named(name) {
+  const slope = /^leaky-relu\((.*)\)$/.exec(name);
+  return slope ? leaky_relu(Number(slope[1])) : ACTIVATIONS[name];
+}
 
 /** a = sigma(z), written into `a`. */
 function activate(name, z, a) {
   if (name !== "softmax") {
-    const { value } = ACTIVATIONS[name];
+    const { value } = activation_named(name);
     for (let j = 0; j < z.length; j++) a[j] = value(z[j]);
     return;
   }
@@ -30,7 +41,7 @@ function activate(name, z, a) {
 /** delta = nabla_a * sigma'(z), from the output a. */
 function times_prime(name, nabla_a, a) {
   if (name !== "softmax") {
-    const { prime } = ACTIVATIONS[name];
+    const { prime } = activation_named(name);
     return Float64Array.from(nabla_a, (value, j) => value * prime(a[j]));
   }
   const mean = nabla_a.reduce((sum, value, k) => sum + value * a[k], 0);

@@ -1,0 +1,53 @@
+"""Inference, some images at a time, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from nndl._typing import Array
+from nndl.parallel import computing, cores, run
+from nndl.step import Weights
+from nndl.validation import pixels_as_columns
+
+if TYPE_CHECKING:
+    from nndl.network import Network
+
+__all__ = ["infer"]
+
+WORK = 2**27  # multiplications that are worth starting threads for, about: 1 ms of a core
+IMAGES = 1000  # at a time, at most
+LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can have many outputs
+
+
+def work(net: Network) -> int:
+    """Return the multiplications of an example's forward pass."""
+    return sum(
+        layer.w.size * prod(getattr(layer, "shape_z", ())[:2])
+        for layer in net.layers
+        if isinstance(layer, Weights)
+    )
+
+
+def infer(
+    net: Network, images: NDArray[Any], threads: int | None = None
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield (rows, z, a) of the last layer for checked rows of images, some rows at a time.
+
+    The blocks of rows are worked on side by side, and depend on shapes alone.
+    """
+    widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
+    m = max(1, min(IMAGES, LARGEST // max(widest, *(len(b) for b in net.biases))))
+    blocks = [slice(i, i + m) for i in range(0, len(images), m)]
+
+    def outputs(rows: slice) -> tuple[slice, Array, Array]:
+        return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
+
+    n = (threads or cores()) if len(images) * work(net) > WORK else 1
+    for i in range(0, len(blocks), 2 * n):  # no more outputs in memory at a time
+        with computing(n):
+            done = run(len(images), outputs, blocks[i : i + 2 * n])
+        yield from done

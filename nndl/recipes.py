@@ -1,0 +1,219 @@
+"""Recipes: networks beyond the book, each with the settings that train it.
+
+Each is a rung of the ladder in results/LADDER.md: the best accuracy found for its budget of
+seconds on one core. They were chosen on the validation set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nndl._typing import Array
+from nndl.activations import identity, relu, softmax
+from nndl.batches import Transform
+from nndl.conv import Conv
+from nndl.costs import log_likelihood
+from nndl.data.augment import ElasticDistortion, RandomAffine
+from nndl.initializers import he
+from nndl.layers import Dense, Dropout, Layer
+from nndl.network import Network
+from nndl.normalization import BatchNorm
+from nndl.rng import Rng
+from nndl.training.settings import Settings
+
+__all__ = ["RECIPES", "Fading", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how to train it.
+
+    Parameters
+    ----------
+    name : str
+        As `nndl train --recipe` takes it.
+    title : str
+        The rung of the ladder.
+    layers : callable -> list of Layer
+        New layers below the outputs.
+    settings : Settings
+    distortion : Transform, optional
+        Of the training images, anew in every epoch.
+    plain : int
+        The last epochs, which train on the images as they are.
+    goal, seconds, n : float, float, int
+        The accuracy aimed at on the test set, in percent, for so many seconds on one core, as the
+        mean of n seeds.
+    why : str
+        The reasons for its choices.
+    """
+
+    name: str
+    title: str
+    layers: Callable[[], list[Layer]]
+    settings: Settings
+    goal: float
+    seconds: float
+    n: int
+    why: str
+    distortion: Transform | None = None
+    plain: int = 0
+
+    def network(self, input_shape: tuple[int, ...] = (1, 28, 28), rng: Rng = None) -> Network:
+        """Return the network with initial weights."""
+        layers = [*self.layers(), Dense(10, softmax, he)]
+        return Network(layers, cost=log_likelihood, input_shape=input_shape, rng=rng)
+
+    def transform(self, epoch: int = 0) -> Fading | None:
+        """Return the distortion for training from an epoch on."""
+        if self.distortion is None:
+            return None
+        return Fading(self.distortion, self.settings.epochs - self.plain, epoch)
+
+
+@dataclass
+class Fading:
+    """A distortion that ends before the last epochs; whoever trains keeps `epoch` up to date."""
+
+    distortion: Transform
+    until: int
+    epoch: int = field(default=0)
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return new images (k, n_in) of the same dtype."""
+        return self.distortion(images, rng) if self.epoch < self.until else images
+
+
+def _dense(n: int) -> list[Layer]:
+    return [Dense(n, identity, he), BatchNorm(relu)]
+
+
+def _conv(maps: int, size: int, pool: int = 1) -> list[Layer]:
+    return [Conv(maps, size, identity, pool=pool, init=he), BatchNorm(relu)]
+
+
+MILD = RandomAffine(rotation=10, skew=0.1, scale=0.1, translation=2)
+ELASTIC = ElasticDistortion(alpha=20, affine=MILD)
+
+RECIPES: dict[str, Recipe] = {
+    r.name: r
+    for r in (
+        Recipe(
+            "first-second",
+            "first second",
+            lambda: _dense(100),
+            Settings(3, 100, 0.2, mu=0.9, nesterov=True, schedule="one-cycle"),
+            goal=97.0,
+            seconds=0.6,
+            n=30,
+            why="Batch normalization and one cycle of a large rate reach in three epochs what the "
+            "book's network needs thirty for.",
+        ),
+        Recipe(
+            "five-seconds",
+            "five seconds",
+            lambda: _dense(500),
+            Settings(5, 100, 0.2, 5.0, mu=0.9, nesterov=True, schedule="one-cycle"),
+            goal=98.3,
+            seconds=5,
+            n=10,
+            why="More neurons with the same training.",
+        ),
+        Recipe(
+            "fast-conv",
+            "fast conv",
+            lambda: [*_conv(8, 5, pool=2), *_conv(24, 3, pool=2), *_dense(128)],
+            Settings(2, 64, 0.15, mu=0.9, nesterov=True, schedule="one-cycle"),
+            goal=99.0,
+            seconds=10,
+            n=30,
+            why="Few maps in the first convolution, whose outputs are the largest arrays, leave "
+            "time for a second epoch.",
+        ),
+        Recipe(
+            "conv-minutes",
+            "conv, minutes",
+            lambda: [*_conv(20, 5, pool=2), *_conv(40, 5, pool=2), *_dense(150), Dropout(0.3)],
+            Settings(
+                *(20, 100, 0.1, 25.0),
+                mu=0.9,
+                nesterov=True,
+                schedule="cosine",
+                warmup=1.0,
+                label_smoothing=0.05,
+                average=0.003,
+            ),
+            distortion=ELASTIC,
+            plain=1,
+            goal=99.6,
+            seconds=300,
+            n=10,
+            why="Chapter 6's two convolutions, with distortions.",
+        ),
+        Recipe(
+            "conv-best",
+            "conv, best single",
+            lambda: [
+                *(*_conv(32, 3), *_conv(32, 3, pool=2), *_conv(64, 3), *_conv(64, 3, pool=2)),
+                *(*_dense(256), Dropout(0.4)),
+            ],
+            Settings(
+                *(16, 100, 0.05, 25.0),
+                mu=0.9,
+                nesterov=True,
+                schedule="cosine",
+                warmup=1.0,
+                label_smoothing=0.05,
+                average=0.003,
+            ),
+            distortion=ELASTIC,
+            plain=1,
+            goal=99.7,
+            seconds=1800,
+            n=10,
+            why="Pairs of small filters see as much as one large filter, with fewer weights and "
+            "one more nonlinearity.",
+        ),
+        Recipe(
+            "dense",
+            "dense, no distortion",
+            lambda: [*_dense(1000), Dropout(0.4), *_dense(1000), Dropout(0.4)],
+            Settings(
+                *(60, 100, 0.1, 25.0),
+                mu=0.9,
+                nesterov=True,
+                schedule="cosine",
+                warmup=1.0,
+                label_smoothing=0.05,
+                average=0.003,
+            ),
+            goal=98.9,
+            seconds=900,
+            n=10,
+            why="Dropout and batch normalization regularize; nothing is known about images.",
+        ),
+        Recipe(
+            "dense-distorted",
+            "dense, distortions",
+            lambda: [*_dense(1500), Dropout(0.2), *_dense(1000), Dropout(0.2)],
+            Settings(
+                *(80, 100, 0.1, 5.0),
+                mu=0.9,
+                nesterov=True,
+                schedule="cosine",
+                warmup=1.0,
+                label_smoothing=0.05,
+                average=0.003,
+            ),
+            distortion=ELASTIC,
+            plain=2,
+            goal=99.5,
+            seconds=1800,
+            n=5,
+            why="Distortions tell a dense network what a convolution knows.",
+        ),
+    )
+}

@@ -32,8 +32,9 @@ class Dataset:
         Floats with finite values (the book's MNIST: float32, raw/256, so 0 <= pixel < 1), or
         uint8 with the raw values 0 to 255, which are divided by 256 when they are used. Other
         integers are scaled by their range, as `scaled_integers` says. An image is stored as a row.
-    labels : array_like of integers, shape (n,)
-        The class of each image, 0 or more.
+    labels : array_like of integers, shape (n,), or of floats, shape (n, k)
+        The class of each image, 0 or more; or the desired outputs of a network with k outputs: 0
+        and 1 where an image can have several labels at once, or real values.
     name : str
         What the images are, for tables and figures: "MNIST training", "synthetic digits".
     shape : tuple of int, optional
@@ -47,9 +48,9 @@ class Dataset:
     Raises
     ------
     ValueError
-        If the shapes do not fit together, the labels are not integers of at least 0, a pixel is
-        NaN or infinite, integer pixels are not between 0 and 255, or a weight is negative or not
-        finite.
+        If the shapes do not fit together, the labels are neither integers of at least 0 nor finite
+        floats, or are one-hot, a pixel is NaN or infinite, integer pixels are not between 0 and
+        255, or a weight is negative or not finite.
 
     Warns
     -----
@@ -66,7 +67,7 @@ class Dataset:
     """
 
     images: NDArray[np.floating | np.uint8]
-    labels: NDArray[np.integer]
+    labels: NDArray[Any]
     name: str = "unnamed"
     shape: tuple[int, ...] | None = None
     weights: NDArray[np.floating] | None = None
@@ -82,12 +83,14 @@ class Dataset:
         shape = _image_shape(images, self.shape)
         if images.ndim > 2:
             images = images.reshape(len(images), math.prod(images.shape[1:]))
-        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        if labels.ndim == 2 and labels.dtype.kind == "f":
+            _check_targets(labels, len(images))
+        elif labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
             raise ValueError(
                 f"labels must be integers of shape ({len(images)},), one for each image, but are "
                 f"{labels.dtype} of shape {labels.shape}; {_advice_on_labels(labels)}"
             )
-        if labels.size and labels.min() < 0:
+        elif labels.size and labels.min() < 0:
             raise ValueError(
                 f"labels must be 0 or more, but the smallest is {labels.min()}; number the classes "
                 "from 0"
@@ -108,10 +111,21 @@ class Dataset:
         digest = hashlib.sha256(f"{images.dtype.str} {images.shape}".encode())
         for i in range(0, len(images), 1000):  # rows that are not contiguous are copied
             digest.update(np.ascontiguousarray(images[i : i + 1000]).data)
-        digest.update(np.ascontiguousarray(self.labels, "<i8").data)
+        kind = "<i8" if self.has_classes else "<f8"
+        digest.update(np.ascontiguousarray(self.labels, kind).data)
         if self.weights is not None:
             digest.update(np.ascontiguousarray(self.weights, "<f8").data)
         return digest.hexdigest()
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether labels are the classes of images, (n,), and not desired outputs, (n, k)."""
+        return self.labels.ndim == 1
+
+    @cached_property
+    def is_multi_label(self) -> bool:
+        """Whether labels are desired outputs that are all 0 or 1."""
+        return not self.has_classes and bool(np.isin(self.labels, (0, 1)).all())
 
     def targets(
         self, n_out: int, dtype: DTypeLike, smoothing: float = 0.0
@@ -120,10 +134,18 @@ class Dataset:
 
         For labels the table is one-hot. Smoothed labels share the part ``smoothing`` of the 1 among
         all outputs (Szegedy et al. 2016): 1 - smoothing + smoothing/n_out at the label, and
-        smoothing/n_out elsewhere. Raises ValueError if the part is not in [0, 1).
+        smoothing/n_out elsewhere. Raises ValueError if the part is not in [0, 1), or labels are
+        desired outputs already.
         """
         if not 0 <= smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), not {smoothing!r}")
+        if not self.has_classes:
+            if smoothing:
+                raise ValueError(
+                    "label_smoothing is for integer labels, not for desired outputs: leave it out, "
+                    "and smooth them yourself"
+                )
+            return self.labels.astype(dtype, copy=False), np.arange(len(self))
         table = (1 - smoothing) * np.eye(n_out) + smoothing / n_out
         return table.astype(dtype), self.labels.astype(np.intp, copy=False)
 
@@ -147,7 +169,7 @@ class Dataset:
     def repeated(self, times: int, images: NDArray[Any], name: str) -> Dataset:
         """Return a data set of other images, for which labels and weights are repeated in order."""
         weights = None if self.weights is None else np.tile(self.weights, times)
-        labels = np.tile(self.labels, times)
+        labels = np.concatenate([self.labels] * times)
         return self._replace(images=images, labels=labels, name=name, weights=weights)
 
     def _replace(self, **changes: Any) -> Dataset:
@@ -168,14 +190,13 @@ class Dataset:
         from nndl.html import picture, table
 
         pixels = " × ".join(map(str, self.shape or self.images.shape[1:]))
-        counts = zip(*np.unique(self.labels, return_counts=True), strict=True)
-        return table(
-            self.name,
-            {
-                "images": f"{len(self):,} of {pixels} pixels, {self.images.dtype}",
-                "images per class": ", ".join(f"{label}: {n:,}" for label, n in counts),
-            },
-        ) + picture(self.images[:SHOWN], self.shape)
+        rows = {"images": f"{len(self):,} of {pixels} pixels, {self.images.dtype}"}
+        if self.has_classes:
+            counts = zip(*np.unique(self.labels, return_counts=True), strict=True)
+            rows["images per class"] = ", ".join(f"{label}: {n:,}" for label, n in counts)
+        else:
+            rows["desired outputs"] = f"{self.labels.shape[1]:,} for each image"
+        return table(self.name, rows) + picture(self.images[:SHOWN], self.shape)
 
 
 SHOWN = 40  # images in a notebook
@@ -221,11 +242,33 @@ def _check_weights(weights: NDArray[np.floating], n: int) -> NDArray[np.floating
     return weights
 
 
+def _check_targets(targets: NDArray[np.floating], n: int) -> None:
+    if len(targets) != n or not targets.shape[1]:
+        raise ValueError(
+            f"desired outputs must be floats of shape ({n}, k), a row for each image, but have the "
+            f"shape {targets.shape}"
+        )
+    if not np.isfinite(targets).all():
+        row = int(np.argmin(np.isfinite(targets).all(axis=1)))
+        raise ValueError(
+            f"desired outputs must be finite, but row {row} holds NaN or infinity; clean them first"
+        )
+    one_hot = n > 1 and targets.shape[1] > 1 and np.isin(targets, (0, 1)).all()
+    if one_hot and (targets.sum(axis=1) == 1).all():
+        raise ValueError(
+            f"labels must be integers where each image has one class, but are {targets.dtype} of "
+            f"shape {targets.shape}; one-hot labels become integers by labels.argmax(axis=1)"
+        )
+
+
 def _advice_on_labels(labels: NDArray[np.generic]) -> str:
     if labels.ndim == 2 and labels.shape[1] == 1:
         return "flatten them with labels.ravel()"
     if labels.ndim == 2:
-        return "one-hot labels become integers by labels.argmax(axis=1)"
+        return (
+            "one-hot labels become integers by labels.argmax(axis=1), and several labels of an "
+            "image are floats, labels.astype(numpy.float32)"
+        )
     if labels.dtype.kind in "fb":
         return "convert them with labels.astype(int)"
     if labels.dtype.kind not in "iu":
@@ -311,6 +354,8 @@ def warn_of_missing_classes(
     training: Dataset, other: Dataset, what: str, stacklevel: int = 2
 ) -> None:
     """Warn if a data set has labels that the training set lacks: no network can learn them."""
+    if not (training.has_classes and other.has_classes):
+        return
     missing = np.setdiff1d(other.labels, training.labels)
     if len(training) and len(missing):
         some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")

@@ -59,7 +59,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs, mini_batch_size, eta, lmbda, lmbda_l1, mu, patience, halve_after
         As in `nndl.Settings`. ``lmbda`` and ``lmbda_l1`` are divided by the sum of the weights of
         the examples, or by their number if they have none.
-    schedule, warmup, nesterov, label_smoothing, average
+    schedule, warmup, nesterov, label_smoothing, average, judge_by
         As in `nndl.Settings`; schedules and averages are for `fit`.
     scale : "auto", "standard", "none" or float
         How features are scaled. "standard" subtracts the mean of each feature and divides by its
@@ -126,6 +126,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         nesterov: bool = False,
         label_smoothing: float = 0.0,
         average: float = 0.0,
+        judge_by: str = "accuracy",
         scale: str | float = "auto",
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.1,
@@ -153,6 +154,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.nesterov = nesterov
         self.label_smoothing = label_smoothing
         self.average = average
+        self.judge_by = judge_by
         self.scale = scale
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -311,6 +313,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             nesterov=self.nesterov,
             label_smoothing=self.label_smoothing,
             average=self.average,
+            judge_by=self.judge_by,
         )
 
     def _labels(

@@ -230,7 +230,7 @@ class Network(Stack):
         DivergedError
             If the parameters are no longer finite.
         """
-        validation.check_dataset(training, self.n_in, self.n_out)
+        validation.check_dataset(training, self.n_in, self.n_out, self.cost)
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
         validation.check(threads=threads)

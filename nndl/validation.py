@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation
-from nndl.costs import Cost
+from nndl.costs import Cost, cross_entropy, log_likelihood
 from nndl.dataset import Dataset, scaled_integers, warn_of_raw_pixels
 from nndl.initializers import Initializer
 
@@ -30,6 +30,7 @@ __all__ = [
     "as_targets",
     "check",
     "check_choice",
+    "check_classes",
     "check_dataset",
     "check_drawn",
     "check_finite",
@@ -401,16 +402,44 @@ def check_transformed(rows: Array, shape: tuple[int, ...]) -> Array:
     return rows
 
 
-def check_dataset(data: Dataset, n_in: int, n_out: int) -> None:
-    """Raise if data is not a Dataset, is empty, or does not fit a network of these sizes."""
+def check_dataset(data: Dataset, n_in: int, n_out: int, cost: Cost | None = None) -> None:
+    """Raise if data is not a Dataset, is empty, or does not fit a network of these sizes.
+
+    Desired outputs must also fit the cost, if it is given.
+    """
     if not isinstance(data, Dataset):
         raise TypeError(f"expected a Dataset(images, labels), not {type(data).__name__}")
     if not len(data):
         raise ValueError(f"{data!r} is empty: pass at least one image")
-    if data.images.shape[1] != n_in or data.labels.max() >= n_out:
+    if not data.has_classes:
+        _check_targets(data, n_in, n_out, cost)
+    elif data.images.shape[1] != n_in or data.labels.max() >= n_out:
         raise ValueError(
             f"the network takes {n_in} pixels and has outputs for labels 0 to {n_out - 1}, but "
             f"{data!r} has labels up to {data.labels.max()}; adapt the input and output sizes"
+        )
+
+
+def _check_targets(data: Dataset, n_in: int, n_out: int, cost: Cost | None) -> None:
+    if (data.images.shape[1], data.labels.shape[1]) != (n_in, n_out):
+        raise ValueError(
+            f"the network takes {n_in} pixels and has {n_out} outputs, but {data!r} has "
+            f"{data.labels.shape[1]} desired outputs for each; adapt the input and output sizes"
+        )
+    low, high = data.labels.min(), data.labels.max()
+    if cost in (cross_entropy, log_likelihood) and (low < 0 or high > 1):
+        raise ValueError(
+            f"the {cost} cost needs desired outputs from 0 to 1, but {data!r} has them from "
+            f"{low:g} to {high:g}; use the quadratic cost with identity outputs"
+        )
+
+
+def check_classes(data: Dataset, what: str) -> None:
+    """Raise ValueError unless each image of a data set has one class."""
+    if not data.has_classes:
+        raise ValueError(
+            f"{what} needs integer labels, one class for each image, but {data!r} has desired "
+            "outputs; evaluate measures those"
         )
 
 

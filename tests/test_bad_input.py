@@ -252,6 +252,8 @@ RUNNING = [
             "nesterov must be False or True, not 1": {"nesterov": 1, "mu": 0.9},
             "nesterov changes the momentum: give mu": {"nesterov": True},
             "label_smoothing must be in .* not 1.0": {"label_smoothing": 1.0},
+            "judge_by must be 'accuracy' or 'cost', not 'loss'": {"judge_by": "loss"},
+            "average must be in .* not -0.1": {"average": -0.1},
             "has its own warm-up": {"schedule": "one-cycle", "warmup": 0.5},
             "eta is a schedule itself": {"eta": abs, "schedule": "cosine"},
             "halve_after is for a constant eta: .* leave out schedule": {

@@ -61,9 +61,17 @@ def test_every_setting_is_a_parameter_with_the_same_meaning() -> None:
     parameters = NetworkClassifier().get_params()
     assert {field.name for field in fields(Settings)} <= parameters.keys()
     values = {"epochs": 3, "mini_batch_size": 7, "eta": 0.3, "lmbda": 2.0, "lmbda_l1": 0.5}
-    values |= {"mu": 0.25, "patience": 2, "halve_after": 1}
+    values |= {"mu": 0.25, "patience": 2, "halve_after": 1, "nesterov": True}
+    values |= {"label_smoothing": 0.1, "average": 0.1, "judge_by": "cost"}
     fitted = small(**values).fit(*IRIS)
     assert {name: fitted.history_.settings[name] for name in values} == values
+
+
+@pytest.mark.parametrize("more", [{"schedule": "cosine"}, {"warmup": 0.5}, {"average": 0.01}])
+def test_settings_that_span_a_training_are_for_fit(more) -> None:
+    small(epochs=2, **more).fit(*IRIS)
+    with pytest.raises(ValueError, match=r"span the epochs .* use fit"):
+        small(**more).partial_fit(*IRIS, classes=[0, 1, 2])
 
 
 def test_a_copy_and_a_pickle_predict_the_same_and_a_clone_is_unfitted() -> None:

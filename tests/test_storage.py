@@ -1205,8 +1205,9 @@ def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_holds_everything_that_changes_in_training() -> None:
-    known = {"history", "streams", "best_parameters", "average", "raw"}
-    known |= {"eta", "best_correct", "waited", "waited_to_halve", "done"}
+    known = {"history", "streams", "best_parameters"}
+    known |= {"eta", "best_correct", "best_cost", "waited", "waited_to_halve", "done"}
+    known |= {"average", "raw"}
     assert {f.name for f in fields(State)} == known
 
 

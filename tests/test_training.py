@@ -99,6 +99,19 @@ def test_training_ends_after_patience_with_the_best_weights(
     assert values(net) != epochs.values[-1]
 
 
+def test_patience_and_halving_go_by_the_cost_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = iter([0.9, 0.8, 0.8, 0.7, 0.75, 0.71, 0.72])
+    scripted = lambda *_: Score(next(costs), 50, 100)  # noqa: E731
+    monkeypatch.setattr(import_module("nndl.training.train"), "measure", scripted)
+    net, epochs = fresh(), Epochs()
+    settings = Settings(30, 7, 1.0, patience=3, halve_after=2, judge_by="cost")
+    history = train(net, TRAINING, settings, validation=VALIDATION, rng=2, after_epoch=epochs)
+    assert (len(history), history.best_epoch) == (7, 3)
+    assert history["eta"] == [1, 1, 1, 1, 1, 1, 0.5]
+    assert epochs.states[-1].best_cost == 0.7
+    assert values(net) == epochs.values[3]
+
+
 def test_unused_patience_still_returns_the_best_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

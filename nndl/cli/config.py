@@ -242,6 +242,13 @@ class Config:
         hyper="halve_after",
         may_change=True,
     )
+    judge_by: str = setting(
+        "accuracy",
+        choice(("accuracy", "cost")),
+        "training",
+        "what --halve-after and --patience compare on the validation set",
+        hyper="judge_by",
+    )
     patience: int | None = setting(
         None,
         optional(whole),

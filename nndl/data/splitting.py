@@ -43,10 +43,11 @@ def split(dataset: Dataset, parts: int = PARTS) -> tuple[Dataset, Dataset]:
             f"cannot split {n} images into {parts} parts: give {max(parts, 2)} or more"
         )
     tail = np.arange(n) >= n - n // parts
-    _, labels, counts = np.unique(dataset.labels, return_inverse=True, return_counts=True)
+    classes = dataset.labels if dataset.has_classes else np.zeros(n, int)
+    _, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     in_tail = np.bincount(labels[tail], minlength=len(counts))
     if (2 * parts * in_tail < counts).any() or (parts * in_tail > 2 * counts).any():
-        stratified = _last_of_each_class(dataset.labels, parts)
+        stratified = _last_of_each_class(classes, parts)
         tail = stratified if stratified.any() else tail
     if np.count_nonzero(tail) == n // parts and tail[n - n // parts :].all():
         return dataset[: n - n // parts], dataset[n - n // parts :]  # without copying

@@ -231,7 +231,8 @@ _COUNTERS_1 = {
     "waited": _COUNT,
     "waited_to_halve": _COUNT,
 }
-_COUNTERS = _COUNTERS_1 | {"done": _COUNT}
+_COUNTERS_2 = _COUNTERS_1 | {"done": _COUNT}
+_COUNTERS = _COUNTERS_2 | {"best_cost": (float,)}
 _STREAM = {
     "bit_generator": frozenset({"PCG64"}),
     "state": {"state": range(2**128), "inc": range(2**128)},
@@ -253,7 +254,7 @@ _VERSION_1 = NETWORK_KEYS | {  # as 0.1.0 wrote it
 }
 _SERIES = {"name": str, "dtype": frozenset({"float64", "int64"})}
 _VERSION_2 = _VERSION_1 | {
-    "counters": _COUNTERS,
+    "counters": _COUNTERS_2,
     "history": HISTORY | {"epochs": range(MOST_EPOCHS + 1), "series": [_SERIES, 1000]},
     "digests": {str: str},
 }
@@ -264,6 +265,7 @@ _SETTINGS = _SETTINGS_1 | {
     "nesterov": bool,
     "label_smoothing": float,
     "average": float,
+    "judge_by": frozenset({"accuracy", "cost"}),
 }
-_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS, "average": bool}
+_VERSION_3 = _VERSION_2 | {"settings": _SETTINGS, "counters": _COUNTERS, "average": bool}
 FORMATS[CHECKPOINT] = {1: _VERSION_1, 2: _VERSION_2, 3: _VERSION_3}

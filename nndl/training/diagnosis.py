@@ -45,6 +45,8 @@ def diagnose(net: Network, training: Dataset, history: History) -> str:
         of a layer are saturated or always 0), a learning rate that is too small (the cost hardly
         changes); or that none of these applies.
     """
+    if not training.has_classes:
+        return ""
     classes, counts = np.unique(training.labels, return_counts=True)
     if len(classes) == 1 and len(history) >= EPOCHS:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from nndl.dataset import Dataset
 from nndl.inference import infer
 from nndl.network import Network
 from nndl.notebook import ConfusionMatrix
-from nndl.validation import check, check_dataset, one_hot
+from nndl.validation import check, check_classes, check_dataset, one_hot
 
 __all__ = [
     "Mistakes",
@@ -29,11 +30,23 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Score:
-    """The result of `evaluate`: the cost, and how many of n images were classified correctly."""
+    """The result of `evaluate`: the cost, and how many of n images were classified correctly.
+
+    Where images can have several labels, those with all labels right are counted: outputs above 0.5
+    for desired outputs of 1, and no others. Real values have no accuracy: ``measured`` is None, and
+    `correct` and `accuracy` raise ValueError.
+    """
 
     cost: float
-    correct: int
+    measured: int | None
     n: int
+
+    @property
+    def correct(self) -> int:
+        """The number of images classified correctly."""
+        if self.measured is None:
+            raise ValueError("real-valued outputs have no accuracy: use the cost")
+        return self.measured
 
     @property
     def accuracy(self) -> float:
@@ -60,7 +73,7 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
     >>> score.n, score.accuracy == score.correct / 100
     (100, True)
     """
-    check_dataset(data, net.n_in, net.n_out)
+    check_dataset(data, net.n_in, net.n_out, net.cost)
     check(lmbda=lmbda, lmbda_l1=lmbda_l1)
     return measure(net, data, lmbda, lmbda_l1)
 
@@ -68,23 +81,33 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
 def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
     """Do the work of `evaluate`, for arguments that are already validated."""
     total, correct, n = 0.0, 0, 0
+    counts = data.has_classes or data.is_multi_label
     weights = data.weights
     scale = 1.0 if weights is None else len(data) / (float(weights.sum()) or 1.0)
     for z, a, labels in _outputs(net, data):
-        y = one_hot(labels, net.n_out, net.dtype)
+        y = one_hot(labels, net.n_out, net.dtype) if data.has_classes else labels.T
         cost = net.cost.value(z, a, y, net.output.activation)
         if weights is not None:
             cost = cost * weights[n : n + len(labels)] * scale
         total += float(cost.sum(dtype=np.float64))
         n += len(labels)
-        correct += int((a.argmax(axis=0) == labels).sum())
+        correct += _right(a, labels)
     for w in net.decaying if lmbda or lmbda_l1 else ():
         total += 0.5 * lmbda * float(np.vdot(w, w)) + lmbda_l1 * float(np.abs(w).sum())
-    return Score(total / n, correct, n)
+    return Score(total / n, correct if counts else None, n)
+
+
+def _right(a: Array, labels: NDArray[Any]) -> int:
+    """Return for how many images the outputs (n_out, m) are right."""
+    if labels.ndim == 2:
+        return int(((a > 0.5) == (labels.T > 0.5)).all(axis=0).sum())
+    return int((a.argmax(axis=0) == labels).sum())
 
 
 def accuracy(net: Network, data: Dataset) -> float:
-    """Return the fraction of images classified correctly, in [0, 1]; raises as `evaluate`.
+    """Return the fraction of images classified correctly, in [0, 1]; see `Score`.
+
+    Raises as `evaluate`, and ValueError for real-valued outputs.
 
     Examples
     --------
@@ -93,8 +116,9 @@ def accuracy(net: Network, data: Dataset) -> float:
     True
     """
     check_dataset(data, net.n_in, net.n_out)
-    right = sum(int((a.argmax(axis=0) == labels).sum()) for _, a, labels in _outputs(net, data))
-    return right / len(data)
+    if not data.has_classes and not data.is_multi_label:
+        check_classes(data, "accuracy")
+    return sum(_right(a, labels) for _, a, labels in _outputs(net, data)) / len(data)
 
 
 def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
@@ -110,6 +134,7 @@ def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
     ((10, 10), 100)
     """
     check_dataset(data, net.n_in, net.n_out)
+    check_classes(data, "confusion_matrix")
     counts = np.zeros((net.n_out, net.n_out), np.int64)
     for _, a, labels in _outputs(net, data):
         np.add.at(counts, (labels, a.argmax(axis=0)), 1)
@@ -134,6 +159,7 @@ def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
     if k is not None and (not isinstance(k, int | np.integer) or k < 0):
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
     check_dataset(data, net.n_in, net.n_out)
+    check_classes(data, "mistakes")
     given, margin = np.empty(len(data), np.int64), np.empty(len(data))
     start = 0
     for _, a, labels in _outputs(net, data):
@@ -170,7 +196,7 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[np.integer]]]:
+def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[Any]]]:
     """Yield (z, a, labels) of the output layer for a block of images at a time."""
     for rows, z, a in infer(net, data.images):
         yield z, a, data.labels[rows]

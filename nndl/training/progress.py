@@ -37,9 +37,11 @@ class _Lines(_Silent):
         epoch, row = len(history) - 1, {k: v[-1] for k, v in history.epochs.items()}
         parts = [f"epoch {epoch:2d}"]
         for key, value in row.items():
-            if key.endswith("_accuracy"):
-                name = key.removesuffix("_accuracy")
-                parts.append(f"{name} {100 * value:.2f} %  cost {row[name + '_cost']:.4f}")
+            if key.endswith("_cost"):
+                name = key.removesuffix("_cost")
+                accuracy = row.get(name + "_accuracy")
+                shown = "" if accuracy is None else f" {100 * accuracy:.2f} % "
+                parts.append(f"{name}{shown} cost {value:.4f}")
         parts += [f"eta {row['eta']:g}", f"{row['seconds']:.2f} s"]
         if sys.stdout is not None:
             tqdm.write("  ".join(parts), file=sys.stdout)

@@ -32,7 +32,7 @@ class Settings:
     mu : float
         Momentum coefficient (equations 107-108).
     patience : int, optional
-        Stop when the validation accuracy has not improved for this many epochs.
+        Stop when the validation accuracy (see judge_by) has not improved for this many epochs.
     halve_after : int, optional
         Halve eta when the validation accuracy has not improved for this many epochs, and stop when
         eta would fall below 1/128 of its initial value (the book's exercise on learning schedules).
@@ -48,6 +48,9 @@ class Settings:
     average : float
         Measure, and keep at the end, the exponential moving average of the weights over steps, in
         which each new step has this part, like 0.003; 0 for the weights themselves.
+    judge_by : "accuracy" or "cost"
+        What patience and halve_after go by, on the validation set: the largest accuracy, or the
+        smallest cost. Real-valued outputs have only a cost, which is then used.
 
     Raises
     ------
@@ -77,14 +80,16 @@ class Settings:
     nesterov: bool = False
     label_smoothing: float = 0.0
     average: float = 0.0
+    judge_by: str = "accuracy"
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, np.generic):  # only Python's own numbers can be written as JSON
                 object.__setattr__(self, name, value.item())
-        others = {"schedule", "nesterov", *(["eta"] if callable(self.eta) else [])}
+        others = {"schedule", "nesterov", "judge_by", *(["eta"] if callable(self.eta) else [])}
         check(**{name: value for name, value in vars(self).items() if name not in others})
         check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("judge_by", self.judge_by, ("accuracy", "cost"))
         check_choice("nesterov", self.nesterov, (False, True))
         if self.nesterov and not self.mu:
             raise ValueError("nesterov changes the momentum: give mu, like 0.9, or leave it out")

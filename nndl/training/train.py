@@ -76,6 +76,7 @@ class State:
     waited: int = 0
     waited_to_halve: int = 0
     done: int = 0
+    best_cost: float | None = None
     average: tuple[Array, ...] = ()
     raw: tuple[Array, ...] = ()
 
@@ -118,7 +119,7 @@ def train(
         the best epoch at the end. With average, it has its own weights during training, also in
         callbacks, but is measured with the average, and gets the average at the end.
     validation : Dataset, optional
-        Evaluated after every epoch. patience and halve_after depend on its accuracy.
+        Evaluated after every epoch. patience and halve_after depend on its accuracy or cost.
     monitor : mapping of names to Datasets, optional
         Other sets to evaluate after every epoch: ``{"training": training, "test": test}``.
     rng : int, Generator or None
@@ -182,7 +183,7 @@ def train(
         raise TypeError(f"expected Settings(...), not {type(settings).__name__}")
     sets = _sets(validation, monitor, settings)
     for data in (training, *sets.values()):
-        check_dataset(data, net.n_in, net.n_out)
+        check_dataset(data, net.n_in, net.n_out, net.cost)
     if validation is not None:
         warn_of_missing_classes(training, validation, "the validation set", stacklevel=3)
     if state is None:
@@ -295,14 +296,15 @@ def _sets(
 def _measure(
     net: Network, sets: Mapping[str, Dataset], lmbda: float, lmbda_l1: float
 ) -> dict[str, float]:
-    """Return cost, count and accuracy of each set, with the keys of History."""
+    """Return cost, count and accuracy of each set, if it has one, with the keys of History."""
     row: dict[str, float] = {}
     with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for name, data in sets.items():
             score = measure(net, data, lmbda, lmbda_l1)
             row[f"{name}_cost"] = score.cost
-            row[f"{name}_correct"] = score.correct
-            row[f"{name}_accuracy"] = score.accuracy
+            if score.measured is not None:
+                row[f"{name}_correct"] = score.correct
+                row[f"{name}_accuracy"] = score.accuracy
     return row
 
 
@@ -360,9 +362,8 @@ def _reset(net: Network) -> None:
 def _judge(net: Network, state: State, settings: Settings) -> None:
     """Compare an epoch with the best so far; halve eta or end training if settings say so."""
     history = state.history
-    correct = int(history["validation_correct"][-1])
-    if correct > state.best_correct:
-        state.best_correct, history.best_epoch = correct, len(history) - 1
+    if _is_best(state, settings):
+        history.best_epoch = len(history) - 1
         state.best_parameters = tuple(p.copy() for p in net.state)
         state.waited = state.waited_to_halve = 0
         return
@@ -373,6 +374,20 @@ def _judge(net: Network, state: State, settings: Settings) -> None:
     if waited_enough and not history.ended:
         state.eta /= 2
         state.waited_to_halve = 0
+
+
+def _is_best(state: State, settings: Settings) -> bool:
+    """Return whether the last epoch is the best so far, and remember its result if so."""
+    history = state.history
+    if settings.judge_by == "cost" or "validation_correct" not in history:
+        cost = history["validation_cost"][-1]
+        best = state.best_cost is None or cost < state.best_cost
+        state.best_cost = cost if best else state.best_cost
+    else:
+        correct = int(history["validation_correct"][-1])
+        best = correct > state.best_correct
+        state.best_correct = max(correct, state.best_correct)
+    return best
 
 
 def _reason_to_end(state: State, settings: Settings) -> str:

@@ -52,7 +52,14 @@ def test_convolutional_networks_train_and_predict(tmp_path: Path) -> None:
     assert row["accuracy"] > 0.3
 
 
-def test_an_unknown_race_is_refused_with_the_known_ones() -> None:
-    done = race("dense-31")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dense-31"], "no race 'dense-31': choose from dense-30, "),
+        (["dense-30", "--rounds", "0"], "--rounds: expected a whole number of at least 1, not '0'"),
+    ],
+)
+def test_an_unknown_race_and_no_rounds_are_refused(words: list[str], message: str) -> None:
+    done = race(*words)
     assert done.returncode == 2
-    assert "no race 'dense-31': choose from dense-30, " in done.stderr
+    assert message in done.stderr

@@ -102,6 +102,8 @@ def test_messages_name_the_command_that_was_typed(typed: str, shown: str, tmp_pa
         (ValueError("two\nlines"), 1, r"nndl x: error: two\nlines"),
         (OSError(2, "No such file", "a\x1b[31m"), 1, r"nndl x: error: [Errno 2] No such file: "),
         (OSError(), 1, "nndl x: error: OSError"),
+        # Not the closed standard output of `| head`, which is status 141.
+        (BrokenPipeError("of a process that died"), 1, "nndl x: error: of a process that died"),
         (ValueError("x" * 10**7), 1, "nndl x: error: xxx"),
         (MemoryError("Unable to allocate"), 1, "nndl x: error: not enough memory (Unable to all"),
         (KeyError("k"), 70, "nndl x: this is a bug in nndl: KeyError: 'k'; please report it with"),

@@ -27,11 +27,12 @@ def recorded(file: str, name: str) -> list[dict[str, Any]]:
 def test_a_race_gives_the_same_table_from_its_json_file(tmp_path: Path) -> None:
     file = str(tmp_path / "race.json")
     words = ["dense-30", "--images", "500", "--rounds", "2", "--threads", "1", "--json", file]
-    done = race(*words, "--only", "nndl", "NumPy")
+    done = race(*words, "--only", "nndl", "NumPy, matrix form")
     assert done.returncode == 0, done.stderr
     rows = {
         row["name"]: row for row in json.loads(Path(file).read_text())["races"]["dense-30"]["rows"]
     }
+    assert set(rows) == {"nndl", "NumPy, matrix form"}
     assert len(rows["nndl"]["seconds"]) == len(rows["NumPy, matrix form"]["seconds"]) == 2
     # The same start, order and equations, and so the same network but for rounding.
     assert rows["nndl"]["accuracy"] == pytest.approx(

@@ -64,3 +64,17 @@ def test_an_unknown_race_and_no_rounds_are_refused(words: list[str], message: st
     done = race(*words)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_default_parameters_are_chosen_by_cross_validation() -> None:
+    pytest.importorskip("sklearn", reason="needs the extra: pip install '.[sklearn]'")
+    program = [sys.executable, str(ROOT / "benchmarks" / "classifiers.py")]
+    words = ["choose", "iris", "hidden=()", "eta=0.0001,0.05", "epochs=20", "--seeds", "1"]
+    done = subprocess.run([*program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        f"| iris, hidden (), eta {eta}, epochs 20" for eta in (0.0001, 0.05)
+    ]
+    slow, fast = (float(row[1].removesuffix(" %")) for row in rows)
+    assert slow < 70 < 90 < fast

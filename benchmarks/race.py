@@ -60,9 +60,12 @@ def installed(library: str) -> str | None:
 
 def contestants(race: Race, threads: list[int], only: list[str]) -> list[tuple[Entry, int]]:
     """Return the entries that can run here, each with its numbers of threads."""
-    chosen = []
+    chosen, names = [], {entry.name.lower() for entry in race.entries}
     for entry in race.entries:
-        if only and not any(part.lower() in entry.name.lower() for part in only):
+        name = entry.name.lower()
+        if only and not any(
+            text == name if text in names else text in name for text in map(str.lower, only)
+        ):
             continue
         if entry.library and not installed(entry.library):
             print(f"{entry.name}: {entry.library} is not installed", file=sys.stderr)
@@ -183,7 +186,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="only contestants whose names contain one of these texts",
+        help="only contestants of these names, or whose names contain one of these texts",
     )
     parser.add_argument(
         "--process",

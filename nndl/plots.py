@@ -12,7 +12,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from math import ceil, isqrt
+from math import ceil, isqrt, prod
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from nndl.files import atomic_write
 
 __all__ = [
     "Picture",
-    "are_square",
+    "picture_shape",
     "plot_confusion",
     "plot_curves",
     "plot_digits",
@@ -512,9 +512,14 @@ def plot_outputs(
     return fig
 
 
-def are_square(rows: NDArray[Any]) -> bool:
-    """Return whether rows, shape (n, k), are square pictures, so that they can be drawn."""
-    return isqrt(int(rows.shape[1])) ** 2 == int(rows.shape[1])
+def picture_shape(pixels: int, shape: tuple[int, ...] | None = None) -> Shape | None:
+    """Return (height, width) of a picture with this many pixels, or None if it cannot be drawn.
+
+    ``shape`` is that of an image, (height, width) or (maps, height, width); by default images are
+    square.
+    """
+    *maps, height, width = shape or (isqrt(pixels),) * 2
+    return (height, width) if prod(maps) == 1 and height * width == pixels else None
 
 
 def _pictures(rows: ArrayLike, what: str, shape: Shape | None) -> Pictures:

@@ -27,11 +27,12 @@ def recorded(file: str, name: str) -> list[dict[str, Any]]:
 def test_a_race_gives_the_same_table_from_its_json_file(tmp_path: Path) -> None:
     file = str(tmp_path / "race.json")
     words = ["dense-30", "--images", "500", "--rounds", "2", "--threads", "1", "--json", file]
-    done = race(*words, "--only", "nndl", "NumPy")
+    done = race(*words, "--only", "nndl", "NumPy, matrix form")
     assert done.returncode == 0, done.stderr
     rows = {
         row["name"]: row for row in json.loads(Path(file).read_text())["races"]["dense-30"]["rows"]
     }
+    assert set(rows) == {"nndl", "NumPy, matrix form"}
     assert len(rows["nndl"]["seconds"]) == len(rows["NumPy, matrix form"]["seconds"]) == 2
     # The same start, order and equations, and so the same network but for rounding.
     assert rows["nndl"]["accuracy"] == pytest.approx(
@@ -52,7 +53,28 @@ def test_convolutional_networks_train_and_predict(tmp_path: Path) -> None:
     assert row["accuracy"] > 0.3
 
 
-def test_an_unknown_race_is_refused_with_the_known_ones() -> None:
-    done = race("dense-31")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dense-31"], "no race 'dense-31': choose from dense-30, "),
+        (["dense-30", "--rounds", "0"], "--rounds: expected a whole number of at least 1, not '0'"),
+    ],
+)
+def test_an_unknown_race_and_no_rounds_are_refused(words: list[str], message: str) -> None:
+    done = race(*words)
     assert done.returncode == 2
-    assert "no race 'dense-31': choose from dense-30, " in done.stderr
+    assert message in done.stderr
+
+
+def test_default_parameters_are_chosen_by_cross_validation() -> None:
+    pytest.importorskip("sklearn", reason="needs the extra: pip install '.[sklearn]'")
+    program = [sys.executable, str(ROOT / "benchmarks" / "classifiers.py")]
+    words = ["choose", "iris", "hidden=()", "eta=0.0001,0.05", "epochs=20", "--seeds", "1"]
+    done = subprocess.run([*program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        f"| iris, hidden (), eta {eta}, epochs 20" for eta in (0.0001, 0.05)
+    ]
+    slow, fast = (float(row[1].removesuffix(" %")) for row in rows)
+    assert slow < 70 < 90 < fast

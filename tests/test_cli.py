@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from cli import nndl, write_digits
 from PIL import Image
 
+from nndl import plots
 from nndl.cli.errors import CommandError, guarded
 from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
@@ -103,6 +105,8 @@ def test_messages_name_the_command_that_was_typed(typed: str, shown: str, tmp_pa
         (ValueError("two\nlines"), 1, r"nndl x: error: two\nlines"),
         (OSError(2, "No such file", "a\x1b[31m"), 1, r"nndl x: error: [Errno 2] No such file: "),
         (OSError(), 1, "nndl x: error: OSError"),
+        # Not the closed standard output of `| head`, which is status 141.
+        (BrokenPipeError("of a process that died"), 1, "nndl x: error: of a process that died"),
         (ValueError("x" * 10**7), 1, "nndl x: error: xxx"),
         (MemoryError("Unable to allocate"), 1, "nndl x: error: not enough memory (Unable to all"),
         (KeyError("k"), 70, "nndl x: this is a bug in nndl: KeyError: 'k'; please report it with"),
@@ -386,10 +390,10 @@ def test_other_data_sets_bring_their_own_classes_and_sizes(tmp_path: Path) -> No
     assert done.status == 0, done.err
     assert "Network(30 - Dense(7, sigmoid) - Dense(26, sigmoid)" in done.out
     assert ", 20 to test" in done.out
-    assert not (folder / "mistakes.png").exists()  # the images are not square
+    assert (folder / "mistakes.png").exists()
     done = nndl(f"evaluate {folder}")
     assert done.status == 0, done.err
-    assert f"drawn in {folder}: confusion.png\n" in done.out
+    assert f"drawn in {folder}: confusion.png, mistakes.png, weights.png\n" in done.out
 
 
 def test_the_fivefold_set_is_the_training_set(digits: Path, tmp_path: Path) -> None:
@@ -699,6 +703,23 @@ def test_images_that_are_not_square_are_shifted_and_convolved(tmp_path: Path, fl
     done = nndl(f"train --data {tmp_path} {flag} --hidden 3 --epochs 1 --out {tmp_path / 'run'}")
     assert done.status == 0, done.err
     assert ("Network(1x8x12 - Conv(4" in done.out) == ("conv" in flag)
+
+
+def test_images_that_are_not_square_are_drawn_with_their_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = []
+
+    def drawn(plot: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda rows, *args, **more: shapes.append(more["shape"]) or plot(rows, *args, **more)
+
+    for name in ("plot_mistakes", "plot_weights"):
+        monkeypatch.setattr(plots, name, drawn(getattr(plots, name)))
+    write_digits(tmp_path, (4, 9), 40)  # as many pixels as squares of 6 x 6 have
+    for line in (f"train --data {tmp_path} --hidden 3 --epochs 1 --out", "evaluate"):
+        done = nndl(f"{line} {tmp_path / 'run'}")
+        assert done.status == 0, done.err
+    assert shapes == [(4, 9)] * 3
 
 
 @pytest.mark.parametrize("flag", ["--expand fivefold", "--expand shift", "--conv 4"])

@@ -141,6 +141,7 @@ def test_a_run_that_is_stopped_in_its_first_epoch_is_resumed_within_it(
     first = (part / "checkpoint.npz").read_bytes()
     while (part / "checkpoint.npz").read_bytes() == first:
         assert running.poll() is None
+        time.sleep(0.005)
     running.send_signal(signum)
     running.wait()
     _, state, _ = load_checkpoint(part / "checkpoint.npz")
@@ -160,6 +161,7 @@ def test_a_killed_extension_is_continued_and_not_taken_for_finished(
     running = started(f"train --resume {tmp_path} --epochs 100000")
     while (tmp_path / "checkpoint.npz").read_bytes() == before:
         assert running.poll() is None
+        time.sleep(0.005)
     running.kill()
     running.wait()
     assert len(RunFolder(tmp_path).history()) == 2  # as the first part left it

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from nndl import Network
+from nndl import Dataset, Network, Settings, train
 from nndl.cli import predict
 from nndl.cli.errors import CommandError, UsageError
 from nndl.data import mnist_like, read_picture, synthetic_digits
@@ -106,6 +106,21 @@ def test_a_photograph_becomes_the_image_it_was_made_of(
 @pytest.mark.parametrize("digit", range(10))
 def test_an_image_of_mnist_stays_what_it_is(digit: int) -> None:
     assert alike(mnist_like(DIGITS[digit].reshape(28, 28)), DIGITS[digit]) > 0.85
+
+
+def test_photographs_of_mnist_are_read_as_well_as_mnist(
+    mnist: tuple[Dataset, Dataset, Dataset],
+) -> None:
+    training, _, test = mnist
+    net = Network([784, 30, 10], rng=0)
+    train(net, training, Settings(epochs=2), rng=0, progress=False)
+    images, labels = test.images[:100], test.labels[:100]
+    seen = [
+        mnist_like(photograph(image, size=5, shade=0.15, negative=i % 2 == 1))
+        for i, image in enumerate(images)
+    ]
+    right = [int((net.predict(x) == labels).sum()) for x in (images, np.stack(seen))]
+    assert right[1] >= right[0] - 3
 
 
 def test_the_digit_fills_its_box_about_its_center_of_mass() -> None:

@@ -228,8 +228,11 @@ def test_ctrl_c_ends_a_command_that_runs_on_a_dask_cluster(
     assert "Traceback" not in rest
 
 
-def test_a_missing_dask_scheduler_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_missing_dask_scheduler_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("distributed", reason="needs the extra: pip install '.[dask]'")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")  # not Dask's 30
     process = _start(tmp_path, "c3-hp-a", "--dask", "tcp://127.0.0.1:9")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -72,21 +72,23 @@ def describe(net: Network, data: Dataset) -> None:
 
 
 def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str]:
-    """Draw the confusion matrix, and what is square; return the names of the pictures."""
+    """Draw the confusion matrix, mistakes and weights; return the names of the pictures."""
     import_plots()
     from nndl import plots
 
     name = printable(data.name)
     counts = confusion_matrix(net, data)
     figures = {"confusion.png": plots.plot_confusion(counts, name)}
-    if plots.are_square(data.images):
+    if shape := plots.picture_shape(data.images.shape[1], data.shape):
         worst = mistakes(net, data, 40)
         notes = (worst.true, worst.given, worst.confidence)
         images = data.images[worst.index]
-        figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name)
-    if plots.are_square(net.decaying[0]):
+        figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name, shape=shape)
+    w = net.decaying[0]
+    # Weights of pixels are pictures as the images are; filters are square.
+    if shape := plots.picture_shape(w.shape[1], data.shape) or plots.picture_shape(w.shape[1]):
         title = f"trained on {printable(trained_on)}"
-        figures["weights.png"] = plots.plot_weights(net.decaying[0], title=title)
+        figures["weights.png"] = plots.plot_weights(w, title=title, shape=shape)
     for name, fig in figures.items():
         plots.save(fig, folder / name)
     return list(figures)

@@ -353,11 +353,11 @@ def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> No
     kind, label = test.name.removesuffix(" test"), folder.path.resolve().name
     fig = plots.plot_learning_curves({printable(label): history.epochs}, printable(kind))
     plots.save(fig, folder.curves_path)
-    if plots.are_square(test.images):
+    if shape := plots.picture_shape(test.images.shape[1], test.shape):
         worst = mistakes(net, test, 40)
         notes = (worst.true, worst.given, worst.confidence)
         images = test.images[worst.index]
-        fig = plots.plot_mistakes(images, *notes, title=printable(test.name))
+        fig = plots.plot_mistakes(images, *notes, title=printable(test.name), shape=shape)
         plots.save(fig, folder.path / "mistakes.png")
 
 

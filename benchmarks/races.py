@@ -81,10 +81,11 @@ CHAPTER_1 = (
     Entry("scikit-learn, MLPClassifier", "with_sklearn.train", library="scikit-learn"),
     Entry("the book's loop over examples", "with_numpy.book_loop"),
 )
-WIDE = (NNDL, TORCH, JAX)
+SHARED = Entry("nndl", "with_nndl.train", many_threads=True)
+WIDE = (SHARED, TORCH, JAX)
 LAST = {"channels_last": True}
 CONV = (
-    NNDL,
+    SHARED,
     Entry("PyTorch, channels_last", "with_torch.train", LAST, "torch", many_threads=True),
     Entry("PyTorch", "with_torch.train", library="torch", many_threads=True),
 )

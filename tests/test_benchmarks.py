@@ -78,3 +78,11 @@ def test_default_parameters_are_chosen_by_cross_validation() -> None:
     ]
     slow, fast = (float(row[1].removesuffix(" %")) for row in rows)
     assert slow < 70 < 90 < fast
+
+
+def test_the_time_of_a_step_is_shown_by_layer() -> None:
+    script = [sys.executable, str(ROOT / "benchmarks" / "layers.py"), "conv-10", "--steps", "2"]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "GFLOP/s; sgemm" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if line.startswith("Conv(")]) == 2

@@ -28,7 +28,7 @@ def train(
     raw: bool = False,
 ) -> Contestant:
     """Train by `Network.sgd`; with ``raw`` pixels, which it divides by 256 batch by batch."""
-    net = _network(task)
+    net = network(task)
     orders = task.orders()
     images, labels = task.training.images, task.training.labels
     pixels = (images * 256).astype(np.uint8) if raw else images
@@ -43,6 +43,7 @@ def train(
         lmbda_l1=lmbda_l1,
         mu=mu,
         order=lambda n: next(orders),
+        threads=task.threads,
     )
     for _ in epochs:
         yield net.predict
@@ -50,14 +51,15 @@ def train(
 
 def infer(task: Task) -> Contestant:
     """Predict the labels of the test images, as `Network.predict` does, on a number of threads."""
-    net = _network(task)
+    net = network(task)
     while True:
         yield None
         blocks = inference.infer(net, task.test.images, task.threads)
         np.concatenate([a.argmax(axis=0) for _, _, a in blocks])
 
 
-def _network(task: Task) -> Network:
+def network(task: Task) -> Network:
+    """Return the untrained network of a race."""
     if task.book:
         net = Network(task.sizes, cost=quadratic, rng=task.seed)
         for w, b, (w0, b0) in zip(net.weights, net.biases, task.start(), strict=True):

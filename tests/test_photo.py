@@ -114,13 +114,13 @@ def test_photographs_of_mnist_are_read_as_well_as_mnist(
     training, _, test = mnist
     net = Network([784, 30, 10], rng=0)
     train(net, training, Settings(epochs=2), rng=0, progress=False)
-    images, labels = test.images[:100], test.labels[:100]
+    images, labels = test.images[:60], test.labels[:60]
     seen = [
-        mnist_like(photograph(image, size=5, shade=0.15, negative=i % 2 == 1))
+        mnist_like(photograph(image, size=4, margin=40, shade=0.15, negative=i % 2 == 1))
         for i, image in enumerate(images)
     ]
     right = [int((net.predict(x) == labels).sum()) for x in (images, np.stack(seen))]
-    assert right[1] >= right[0] - 3
+    assert right[1] >= right[0] - 2
 
 
 def test_the_digit_fills_its_box_about_its_center_of_mass() -> None:

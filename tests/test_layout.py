@@ -22,7 +22,7 @@ ROOT = Path(nndl.__file__).parent
 # From the bottom to the top. A folder is one layer: inside it only cycles are forbidden. To add a
 # module, insert its name above everything that it imports.
 ORDER = """
-_typing text html files threads rng plots notebook
+_typing text bars html files threads rng plots notebook
 activations costs initializers released blas dataset validation step batches
 layers conv stack parallel network differences
 training data storage

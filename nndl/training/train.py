@@ -117,7 +117,7 @@ def train(
         Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
         the costs of training and validation can be compared, and fall while the network learns.
     progress : bool
-        Print a line after every epoch, and show a progress bar on a terminal.
+        Print a line after every epoch, and show a progress bar on a terminal or in a notebook.
     after_epoch : callable (net, state), optional
         Called after every epoch, for instance to save. Setting ``state.history.ended`` to a text
         ends training.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterator
 from html import escape
 from html.parser import HTMLParser
@@ -65,6 +66,7 @@ nb_execution_timeout = 300  # seconds of a cell
 nb_execution_raise_on_error = True
 nb_output_stderr = "warn"
 nb_merge_streams = True
+suppress_warnings = ["toc.empty_glob"]  # chapters
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings have the types, with their shapes
@@ -139,19 +141,24 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
             yield page, {"title": title, "body": f"<h1>{title}</h1>{code}"}, "page.html"
 
 
-def rewrite_lines(app: Sphinx, doctree: nodes.document) -> None:
-    """Leave of an output what a terminal shows at the end: a return overwrites its line."""
+def drop_bars(app: Sphinx, doctree: nodes.document) -> None:
+    """Drop progress bars from outputs: MyST-NB shows each state of a bar as a line of its own."""
     for block in doctree.findall(nodes.literal_block):
-        if "\r" in block.astext():
-            lines = []
-            for line in block.astext().split("\n"):
-                shown = ""
-                for part in line.split("\r"):
-                    shown = part + shown[len(part) :]
-                lines.append(shown.rstrip())
-            text = "\n".join(lines).rstrip()
-            block[:] = [nodes.Text(text)]
-            block.rawsource = text
+        lines = block.astext().split("\n")
+        kept = [line for line in lines if not re.match(r" *\d+%\|", line)]
+        if len(kept) < len(lines):
+            block.rawsource = "\n".join(line for line in kept if line.strip())
+            block[:] = [nodes.Text(block.rawsource)]
+
+
+def show_results(app: Sphinx, name: str, source: list[str]) -> None:
+    """Fill the page of results, which is generated outside of docs, and lead links to it."""
+    if name == "results":
+        text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+        text = re.sub(r"\[([^]]+)\]\((book|replay|figures)/?\)", r"\1", text)  # folders
+        source[0] = re.sub(r"\]\((?=(book|replay|figures)/)", "](../results/", text)
+    else:
+        source[0] = re.sub(r"\]\((\.\./)+results/README\.md", "](/results.md", source[0])
 
 
 def write_drawing_page(app: Sphinx) -> None:
@@ -205,7 +212,8 @@ def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
     app.add_html_math_renderer("mathml", (math_as_mathml, None), (math_as_mathml, None))
     app.connect("builder-inited", write_drawing_page)
-    app.connect("doctree-read", rewrite_lines)
+    app.connect("source-read", show_results)
+    app.connect("doctree-read", drop_bars)
     app.connect("doctree-resolved", link_to_source)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", check_links)

@@ -53,7 +53,7 @@ class Cost:
 
 
 class Quadratic(Cost):
-    """|a - y|^2 / 2, equation (6); works with every output activation."""
+    """``|a - y|^2 / 2``, equation (6); works with every output activation."""
 
     name = "quadratic"
 

@@ -106,7 +106,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of images, labels and weights: equal data has equal digests anywhere."""
+        """SHA-256 of images, labels and weights; equal data has equal digests anywhere."""
         images = self.images.astype(self.images.dtype.newbyteorder("<"), copy=False)
         digest = hashlib.sha256(f"{images.dtype.str} {images.shape}".encode())
         for i in range(0, len(images), 1000):  # rows that are not contiguous are copied

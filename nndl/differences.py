@@ -43,7 +43,7 @@ def gradient_check(
     Returns
     -------
     float
-        max |g - d| / max(|g| + |d|, 1e-4 max |g|) over the derivatives g from backprop and the
+        ``max |g - d| / max(|g| + |d|, 1e-4 max |g|)`` over the derivatives g from backprop and the
         central differences d.
 
     Examples

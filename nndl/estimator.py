@@ -90,7 +90,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_iter_ : int
         The number of epochs of the last `fit`.
     offset_, factor_ : float or ndarray, shape (n_features,)
-        The network is given (X - offset_) * factor_.
+        The network is given ``(X - offset_) * factor_``.
     n_features_in_ : int
     feature_names_in_ : ndarray, shape (n_features,)
         Only if X has names of features, all strings.

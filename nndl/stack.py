@@ -52,12 +52,12 @@ class Stack:
 
     @property
     def weights(self) -> tuple[Array, ...]:
-        """The weights of each layer with parameters, (n_out, n_in): change them in place."""
+        """The weights of each layer with parameters, (n_out, n_in); change them in place."""
         return tuple(layer.w for layer in self.layers if layer.w is not None)
 
     @property
     def biases(self) -> tuple[Array, ...]:
-        """The biases of each layer with parameters, (n_out, 1): change them in place."""
+        """The biases of each layer with parameters, (n_out, 1); change them in place."""
         return tuple(layer.b for layer in self.layers if layer.b is not None)
 
     @property

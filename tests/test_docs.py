@@ -1,7 +1,8 @@
 """The documentation is tested: its programs, their output, its links and its commands.
 
 Each ```python block is run. A ```text block directly after it is its expected output. With
-`tolerance=0.3` after ```text, each number in it may differ by that much.
+`tolerance=0.3` after ```text, each number in it may differ by that much. Blocks with a directive of
+MyST, such as ```{code-cell}, are run when the site is built.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ import pytest
 from cli import nndl, process
 from test_mnist import FAULTS
 
+from nndl import __all__ as public_names
+
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+SITE = [page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts]
+PAGES = [ROOT / "README.md", *SITE]
 WITH_PROGRAMS = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 LINKED = [*PAGES, ROOT / "results" / "README.md"]
 
@@ -59,6 +63,8 @@ def blocks(page: str) -> list[Block]:
             i += 1
             continue
         language, *words = lines[i][3:].split() or [""]
+        if language.startswith("{"):
+            words = []  # what a directive is given
         options = dict(word.split("=") for word in words)
         tolerance = float(options.pop("tolerance", 0))
         assert not options, f"line {i + 1}: unknown {options}"
@@ -165,6 +171,7 @@ PROGRAM = "# Title\n\n```python\nx = 1.5\nprint('x', x)\n```\n"
         ("\nIn other words:\n\n```text\ny = 2\n```\n", 0),
         ("\n```sh\nls\n```\n\n```text\ny = 2\n```\n", 0),
         ("\n```python\nx += 1\nprint(x)\n```\n\n```text\n2.5\n```\n", 1),
+        ("\n```{figure} a.png\n```\n\n```text\ny = 2\n```\n", 0),
         ("", 0),
     ],
 )
@@ -349,6 +356,13 @@ def test_every_fault_of_a_mirror_is_on_the_page_with_its_reason() -> None:
     for fault, reasons in FAULTS.items():
         row = rf"^\| .*\b{fault}\b.* \| .*({reasons.replace(' in 0.5 s', '')}).* \|$"
         assert re.search(row, page, re.MULTILINE), fault
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = "".join(p.read_text(encoding="utf-8") for p in SITE if p.parent.name == "api")
+    names = [*public_names, "NetworkClassifier"]
+    missing = [n for n in names if not re.search(rf"\bnndl\.{n}\b(?!\.)", reference)]
+    assert missing == [], "add them to a page of docs/api"
 
 
 def test_the_number_of_generated_cases_is_right() -> None:

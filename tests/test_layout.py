@@ -22,7 +22,7 @@ ROOT = Path(nndl.__file__).parent
 # From the bottom to the top. A folder is one layer: inside it only cycles are forbidden. To add a
 # module, insert its name above everything that it imports.
 ORDER = """
-_typing text html files threads parallel rng schedules plots notebook
+_typing text bars html files threads parallel rng schedules plots notebook
 activations costs initializers released blas dataset validation step batches
 layers patches conv stack inference network normalization differences
 training data storage

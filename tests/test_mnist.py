@@ -390,11 +390,11 @@ def test_a_download_shows_its_progress_on_a_terminal(
 
 NOTEBOOK = """
 import sys, types, warnings
-warnings.simplefilter("error")
+warnings.simplefilter("always")  # an error would be caught by tqdm
 class Shell:
     config = {"IPKernelApp": {}}
 sys.modules["IPython"] = types.SimpleNamespace(get_ipython=Shell)
-sys.modules["ipywidgets"] = None
+sys.modules["ipykernel.zmqshell"] = sys.modules["ipywidgets"] = None
 """
 
 

@@ -1,9 +1,13 @@
-"""What notebooks show: HTML of networks, Histories and confusion matrices."""
+"""What notebooks show: HTML of networks, Histories and confusion matrices, and progress."""
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import warnings
+from types import SimpleNamespace
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -72,3 +76,104 @@ def test_a_confusion_matrix_is_a_picture_and_still_an_array(data: Dataset) -> No
 def test_importing_nndl_does_not_import_matplotlib_for_notebooks() -> None:
     program = "import nndl.notebook, sys; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# Progress.
+
+
+class Stream(io.StringIO):
+    """A stream that remembers what was written, as a terminal or not."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def stream(module: str, terminal: bool) -> Stream:
+    """Return a stream whose class is of another module, as the streams of shells are."""
+    kind = type("Stream", (Stream,), {"__module__": module, "terminal": terminal})
+    made: Stream = kind()
+    return made
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, data: Dataset, module: str, terminal: bool) -> str:
+    """Return what training prints on a shell's standard output, then on its standard error."""
+    streams = stream(module, terminal), stream(module, terminal)
+    monkeypatch.setattr("sys.stdout", streams[0])
+    monkeypatch.setattr("sys.stderr", streams[1])
+    train(Network([16, 3], rng=0), data, Settings(epochs=2), rng=0, progress=True)
+    return "|".join(s.getvalue() for s in streams)
+
+
+def test_progress_prints_no_bar_in_idle(monkeypatch: pytest.MonkeyPatch, data: Dataset) -> None:
+    text = printed(monkeypatch, data, "idlelib.run", terminal=True)
+    assert text.endswith(" s\n|")
+    assert text.count("\n") == 2
+    assert "\r" not in text
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, data: Dataset) -> None:
+    lines, _, bar = printed(monkeypatch, data, "_io", terminal=True).partition("|")
+    assert "\r" not in lines
+    assert "0.00/30.0" in bar
+
+
+class Shell:
+    """The shell of a notebook, by which older versions of tqdm know it."""
+
+    config: ClassVar = {"IPKernelApp": {}}
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A notebook's kernel as tqdm sees it; `shown` are the objects that it displays."""
+    shown: list[object] = []
+    display = SimpleNamespace(display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=Shell, display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", SimpleNamespace())  # newer tqdm's sign
+    monkeypatch.delenv("QT_API", raising=False)  # of consoles without widgets
+    for name in ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # they look for widgets when imported
+    return SimpleNamespace(shown=shown)
+
+
+def test_a_notebook_without_ipywidgets_gets_a_bar_of_text_and_no_warning(
+    kernel: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, data: Dataset
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # an error would be caught by tqdm
+        text = printed(monkeypatch, data, "ipykernel.iostream", terminal=False)
+    assert caught == []
+    assert text.endswith("|")  # a bar on standard error would be left behind by each line
+    assert "0.00/30.0" in text
+    assert kernel.shown == []
+
+
+class Widget:
+    """As much of ipywidgets' FloatProgress, HTML and HBox as tqdm uses."""
+
+    def __init__(self, **traits: Any) -> None:
+        self.layout, self.style = SimpleNamespace(), SimpleNamespace()
+        self.value: Any = ""
+        self.bar_style = ""
+        self.visible = True
+        self.__dict__ |= traits
+
+    def close(self) -> None:
+        self.visible = False
+
+
+def test_a_notebook_with_ipywidgets_gets_a_widget(
+    kernel: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, data: Dataset
+) -> None:
+    widgets = SimpleNamespace(FloatProgress=Widget, HTML=Widget, HBox=Widget)
+    monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
+    text = printed(monkeypatch, data, "ipykernel.iostream", terminal=False)
+    assert "\r" not in text
+    assert text.count("\n") == 2
+    [box] = kernel.shown
+    assert box.children[1].max == 30
+    assert not box.visible

@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import threading
 import time
 import warnings
@@ -25,6 +24,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from nndl.bars import progress_bar
 from nndl.files import folder_lock
 from nndl.text import printable
 
@@ -176,7 +176,7 @@ def _download(url: str, path: str, _: Any, size: int) -> None:
     transfer = _Transfer(url, size)
     got = 0
     try:
-        with open(path, "wb") as file, _bar(size, url) as bar:
+        with open(path, "wb") as file, progress_bar(size, "B", url) as bar:
             while piece := transfer.next_piece():
                 file.write(piece)
                 got += len(piece)
@@ -185,16 +185,6 @@ def _download(url: str, path: str, _: Any, size: int) -> None:
         transfer.stop()
     if got != size:
         raise MirrorError(f"sent {'more' if got > size else f'{got:,}'} instead of {size:,} bytes")
-
-
-def _bar(size: int, url: str) -> Any:
-    """Return a progress bar: on a terminal or in a notebook, and silent elsewhere."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "IProgress not found")
-        from tqdm.auto import tqdm
-    # disable=None asks whether standard error is a terminal; without standard error it cannot.
-    disable = True if sys.stderr is None else None
-    return tqdm(total=size, unit="B", unit_scale=True, desc=url, leave=False, disable=disable)
 
 
 class _Transfer:

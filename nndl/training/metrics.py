@@ -58,8 +58,8 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
     """Return the cost and the accuracy on a data set.
 
     The cost is the mean over the n images, weighted if they have weights, plus
-    lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|: as in the book (equations 87 and 95), n is the size of
-    the evaluated set.
+    ``lmbda/(2n) sum w^2 + lmbda_l1/n sum |w|``: as in the book (equations 87 and 95), n is the size
+    of the evaluated set.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Progress: a line after every epoch, and a progress bar on a terminal."""
+"""Progress: a line after every epoch, and a progress bar within it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
+from nndl.bars import progress_bar
 from nndl.training.history import History
 from nndl.training.settings import Settings
 
@@ -23,14 +22,14 @@ class _Silent:
 
 
 class _Lines(_Silent):
-    """One line per epoch on standard output; on a terminal, a bar on standard error."""
+    """One line per epoch on standard output, and a bar on a terminal or in a notebook."""
 
     def __init__(self, settings: Settings, n: int) -> None:
-        # Without a console, as under pythonw, both streams are None.
-        watched = sys.stderr is not None and sys.stderr.isatty()
-        self.bar = tqdm(total=n, unit=" images", unit_scale=True, leave=False, disable=not watched)
+        self.bar = progress_bar(n, " images")
 
     def advance(self, done: int) -> None:
+        if done < self.bar.n:  # the next epoch
+            self.bar.reset()
         self.bar.update(done - self.bar.n)
 
     def report(self, history: History) -> None:
@@ -43,10 +42,11 @@ class _Lines(_Silent):
                 shown = "" if accuracy is None else f" {100 * accuracy:.2f} % "
                 parts.append(f"{name}{shown} cost {value:.4f}")
         parts += [f"eta {row['eta']:g}", f"{row['seconds']:.2f} s"]
-        if sys.stdout is not None:
-            tqdm.write("  ".join(parts), file=sys.stdout)
+        if sys.stdout is not None:  # without a console, as under pythonw, it is None
+            self.bar.write("  ".join(parts), file=sys.stdout)
             sys.stdout.flush()
-        self.bar.reset()
+        # A notebook hides a bar that is complete, and leaves one that was interrupted in red.
+        self.bar.update(self.bar.total - self.bar.n)
         self.bar.set_postfix_str(parts[1] if len(parts) > 3 else "")
 
 

@@ -133,7 +133,7 @@ def train(
         By default all cores. Mini-batches of 32 examples or more use several; the result does not
         depend on their number.
     progress : bool
-        Print a line after every epoch, and show a progress bar on a terminal.
+        Print a line after every epoch, and show a progress bar on a terminal or in a notebook.
     after_epoch : callable (net, state), optional
         Called after every epoch, for instance to save. Setting ``state.history.ended`` to a text
         ends training.

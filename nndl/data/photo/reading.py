@@ -90,7 +90,7 @@ class Digit:
 
     @property
     def doubt(self) -> float:
-        """How little the reading is to be relied on: it may be another digit, or none."""
+        """How little the reading is to be relied on; it may be another digit, or none."""
         image = np.reshape(self.image, (28, 28))
         wide = stroke_width(image) - BLOT[0] if image.max() > 0.5 else 0.0
         return BLOT[1] * max(0.0, wide) - float(np.log(max(self.probability, 1e-6)))

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import nndl.parallel
+import nndl.inference
 from nndl.activations import identity
 from nndl.costs import COSTS, Cost, quadratic
 from nndl.data import Dataset
@@ -104,7 +104,7 @@ def test_metrics_do_not_depend_on_the_block_size(
     batch: int, mirror: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluate(mirror, DATA), confusion_matrix(mirror, DATA).tolist()
-    monkeypatch.setattr(nndl.parallel, "IMAGES", batch)
+    monkeypatch.setattr(nndl.inference, "IMAGES", batch)
     score = evaluate(mirror, DATA)
     assert score.cost == pytest.approx(whole[0].cost, rel=1e-14)
     assert score.correct == whole[0].correct

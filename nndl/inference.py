@@ -47,7 +47,7 @@ def infer(
         return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
 
     n = (threads or cores()) if len(images) * work(net) > WORK else 1
-    for i in range(0, len(blocks), 2 * n):  # no more outputs in memory at a time
+    for i in range(0, len(blocks), n):  # no more outputs in memory at a time
         with computing(n):
-            done = run(len(images), outputs, blocks[i : i + 2 * n])
+            done = run(len(images), outputs, blocks[i : i + n])
         yield from done

@@ -158,7 +158,7 @@ RECIPES: dict[str, Recipe] = {
             "conv, minutes",
             lambda: [*_conv(20, 5, pool=2), *_conv(40, 5, pool=2), *_dense(150), Dropout(0.3)],
             Settings(
-                *(20, 100, 0.1, 25.0),
+                *(18, 100, 0.1, 25.0),
                 mu=0.9,
                 nesterov=True,
                 schedule="cosine",

@@ -281,6 +281,14 @@ def test_a_stroke_that_fades_stays_whole() -> None:
     assert alike(mnist_like(faded), mnist_like(picture)) > 0.9
 
 
+def test_a_faint_part_of_a_digit_is_kept_beside_a_dark_one() -> None:
+    drawn = np.where(np.arange(28) < 13, 1, 0.35) * DIGITS[0].reshape(28, 28)
+    ink = find_ink(photograph(drawn.ravel(), ink=0.9), light=False, local=False)
+    assert ink is not None
+    whole = photograph(DIGITS[0], ink=0.9) < 0.4
+    assert (ink.mask & whole).sum() > 0.95 * whole.sum()
+
+
 @pytest.mark.parametrize("digit", range(10))
 def test_a_crop_without_margin_is_read_like_one_with_margin(digit: int) -> None:
     image = DIGITS[digit].reshape(28, 28)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 __all__ = ["fits", "strips"]
 
@@ -61,7 +61,8 @@ def fits(picture: Image.Image) -> bool:
     It must have 8-bit colors, one frame, and all rows in order.
     """
     return (
-        picture.format == "PNG"
+        isinstance(picture, ImageFile.ImageFile)
+        and picture.format == "PNG"
         and picture.mode in ("RGB", "RGBA")
         and getattr(picture, "n_frames", 1) == 1
         and [tile[0] for tile in picture.tile] == ["zip"]

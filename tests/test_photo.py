@@ -21,7 +21,7 @@ from nndl import Dataset, Network, Settings, train
 from nndl.cli import predict
 from nndl.cli.errors import CommandError, UsageError
 from nndl.data import mnist_like, read_picture, synthetic_digits
-from nndl.data.photo import open_picture, read_digits
+from nndl.data.photo import files, open_picture, read_digits
 from nndl.data.photo.ink import find_ink
 from nndl.data.photo.plot import plot_readings
 from nndl.pretrained import pretrained
@@ -296,6 +296,14 @@ def test_a_stroke_that_fades_stays_whole() -> None:
     assert alike(mnist_like(faded), mnist_like(picture)) > 0.9
 
 
+def test_a_faint_part_of_a_digit_is_kept_beside_a_dark_one() -> None:
+    drawn = np.where(np.arange(28) < 13, 1, 0.4) * DIGITS[0].reshape(28, 28)
+    ink = find_ink(photograph(drawn.ravel(), ink=0.9), light=False, local=False)
+    assert ink is not None
+    whole = photograph(DIGITS[0], ink=0.9) < 0.4
+    assert (ink.mask & whole).sum() > 0.95 * whole.sum()
+
+
 @pytest.mark.parametrize("digit", range(10))
 def test_a_crop_without_margin_is_read_like_one_with_margin(digit: int) -> None:
     image = DIGITS[digit].reshape(28, 28)
@@ -426,7 +434,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_81_megapixels_are_read_in_less_than_300_megabytes(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"large{suffix}"
-    picture = Image.new("RGB" if suffix == ".jpg" else "L", (9000, 9000), "white")
+    picture = Image.new("L" if suffix == ".tif" else "RGB", (9000, 9000), "white")
     picture.paste("black", (4000, 2000, 4600, 7000))
     picture.save(path)
     program = (
@@ -445,6 +453,42 @@ def test_81_megapixels_are_read_in_less_than_300_megabytes(tmp_path: Path, suffi
     assert text == "1"
     np.testing.assert_allclose(box, (4000, 2000, 600, 5000), atol=30)
     assert peak < 300_000  # KiB
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "RGB with a transparent color"])
+def test_a_png_file_is_the_same_in_strips_as_whole(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y, x = np.mgrid[:300, :400]
+    noise = 40 * np.random.default_rng(0).random((4, 300, 400))
+    levels = np.stack([x * (k + 1) / 5 + y / 3 + noise[k] for k in range(4)], axis=-1) % 256
+    levels[:100, :200] = 255  # where other filters are chosen
+    colors = Image.fromarray(levels.astype(np.uint8)[..., : 4 if mode == "RGBA" else 3])
+    if " " in mode:
+        colors.info["transparency"] = (255, 255, 255)
+    colors.save(tmp_path / "x.png")
+    monkeypatch.setattr(files, "LONGEST", 200)
+    monkeypatch.setattr(files, "BAND", 20_000)
+    whole = read_picture(tmp_path / "x.png")
+    monkeypatch.setattr(files, "STRIPS", 0)
+    monkeypatch.setattr(files, "_bands", None)
+    np.testing.assert_array_equal(read_picture(tmp_path / "x.png"), whole)
+
+
+def test_damage_to_a_png_file_in_strips_is_an_error_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    path = tmp_path / "x.png"
+    Image.fromarray(colors).save(path)
+    good = path.read_bytes()
+    middle = len(good) // 2
+    damaged = good[:middle] + bytes([good[middle] ^ 255]) + good[middle + 1 :]
+    monkeypatch.setattr(files, "STRIPS", 0)
+    for content, message in ((good[:middle], "truncated"), (damaged, "IDAT|data")):
+        path.write_bytes(content)
+        with pytest.raises(OSError, match=rf"x\.png cannot be read.*({message})"):
+            read_picture(path)
 
 
 def save(picture: Picture, path: Path) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 import struct
 import warnings
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError  # Pillow comes with Matplotlib
 
+from nndl.data.photo import png
+
 __all__ = ["Picture", "open_picture", "read_picture"]
 
 # What Pillow raises, beside OSError, for a file that is damaged.
-DAMAGED = (ArithmeticError, EOFError, SyntaxError, TypeError, ValueError, struct.error)
+DAMAGED = (ArithmeticError, EOFError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 
 LONGEST = 2000  # pixels of the longer side that are kept
 BAND = 2_000_000  # pixels that are converted at a time
+STRIPS = 16_000_000  # pixels above which a PNG file is decoded in strips
 HEIC = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # brands in the first bytes of such files
 UPRIGHT = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
 
@@ -72,7 +77,7 @@ def open_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged metadata
             with Image.open(path) as file:
-                return _decoded(file)
+                return _decoded(file, path)
     except UnidentifiedImageError:
         with path.open("rb") as raw:
             start = raw.read(12)
@@ -96,13 +101,16 @@ def _register_heif() -> None:
     register_heif_opener()
 
 
-def _decoded(file: Image.Image) -> Picture:
+def _decoded(file: Image.Image, path: Path) -> Picture:
     """Decode a file that Pillow has opened, in memory for little more than its pixels."""
     width, height = file.size
-    orientation = file.getexif().get(0x0112, 1)
+    in_strips = width * height > STRIPS and png.fits(file)
+    # Pillow would decode all of a PNG file to look for EXIF data behind the pixels.
+    has_exif = not in_strips or "exif" in file.info
+    orientation = file.getexif().get(0x0112, 1) if has_exif else 1
     frames = int(getattr(file, "n_frames", 1)) if file.format != "MPO" else 1
     file.draft(None, (LONGEST, LONGEST))  # JPEG is decoded at a half, a quarter or an eighth
-    small = _reduced(file)
+    small = _reduced(file, path, in_strips=in_strips)
     upright = small
     if orientation != 1:
         small.getexif()[0x0112] = orientation
@@ -112,16 +120,25 @@ def _decoded(file: Image.Image) -> Picture:
     return Picture(gray / np.float32(255), size, frames)
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
+def _reduced(file: Image.Image, path: Path, *, in_strips: bool) -> Image.Image:
     """Return the picture in mode RGBA with at most LONGEST pixels on the longer side.
 
     It is converted band by band: whole, the copy would take more memory than the picture.
     """
-    factor = -(-max(picture.size) // LONGEST)
-    width, height = picture.size
+    width, height = file.size
+    factor = -(-max(width, height) // LONGEST)
     rows = factor * max(1, BAND // (width * factor))
+    bands = png.strips(path, file, rows) if in_strips else _bands(file, rows)
     small = Image.new("RGBA", (-(-width // factor), -(-height // factor)))
+    for i, band in enumerate(bands):
+        small.paste(band.convert("RGBA").reduce(factor), (0, i * rows // factor))
+    return small
+
+
+def _bands(picture: Image.Image, rows: int) -> Iterator[Image.Image]:
+    """Decode a picture, and yield so many rows of it at a time, in 8 bits."""
     picture.load()
+    width, height = picture.size
     white = _white(picture) if picture.mode[0] in "IF" else 0.0
     for top in range(0, height, rows):
         band = picture.crop((0, top, width, min(top + rows, height)))
@@ -130,8 +147,7 @@ def _reduced(picture: Image.Image) -> Image.Image:
             band = Image.fromarray(
                 np.rint(255 * (deep / np.float32(white)).clip(0, 1)).astype(np.uint8)
             )
-        small.paste(band.convert("RGBA").reduce(factor), (0, top // factor))
-    return small
+        yield band
 
 
 def _white(picture: Image.Image) -> float:

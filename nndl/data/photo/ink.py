@@ -24,6 +24,8 @@ Floats = NDArray[np.floating[Any]]
 SMALLEST, LARGEST = 320, 1000  # pixels of the longer side in which ink is looked for
 CONTRAST = 0.04  # difference of ink from paper, at least, as a fraction of the paper's brightness
 NOISE = 5.0  # the same, in standard deviations of the paper
+LOW = 0.4  # of the threshold that ink is darker than paper in any case
+PRESSED = 0.3  # of the largest difference nearby that ink has where the pen pressed less
 NEARBY = 16  # parts of the longer side; strokes are narrower
 CLOSE = 0.03  # brightness by which a pixel of paper differs from the surface, at most
 EDGE = 3  # pixels that the edge of a picture is wide
@@ -111,10 +113,10 @@ def find_ink(brightness: Floats, *, light: bool, local: bool) -> Ink | None:
     noise = 1.48 * float(np.median(np.abs(rest - np.median(rest)))) if rest.size else 0.0
     if 2 * threshold < max(CONTRAST, NOISE * noise):
         return None
-    # Where the pen pressed less, the threshold is half of the largest difference nearby.
-    low = max(0.5 * threshold, min(0.9 * threshold, 3 * noise))
+    # Where the pen pressed less, the threshold is a part of the largest difference nearby.
+    low = max(LOW * threshold, min(0.9 * threshold, 3 * noise))
     nearby = ndimage.maximum_filter(difference, 1 + max(difference.shape) // NEARBY)
-    weak = difference > np.clip(0.5 * nearby, low, threshold)
+    weak = difference > np.clip(PRESSED * nearby, low, threshold)
     pieces, n = ndimage.label(weak, np.ones((3, 3)))
     strong = np.zeros(n + 1, bool)
     strong[pieces[difference > threshold]] = True

@@ -7,10 +7,14 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from nndl import Dataset, synthetic_digits
+from nndl import Dataset, fold, synthetic_digits
 from nndl.pretrained import pretrained, recipe
 from nndl.pretrained.negatives import negatives
-from nndl.pretrained.recipe import Augmentation, flagged_ones, network
+from nndl.pretrained.recipe import (
+    Augmentation,
+    network,
+    training_set,
+)
 
 DRAWN = synthetic_digits(100, 0)
 PIXELS = np.rint(256 * DRAWN.images).astype(np.uint8)
@@ -24,7 +28,7 @@ def test_the_file_is_small_and_every_network_is_new() -> None:
 
 
 def test_the_recipe_builds_the_network_that_comes_with_the_package() -> None:
-    assert repr(network(np.random.default_rng(0))) == repr(pretrained())
+    assert repr(fold(network(np.random.default_rng(0)))) == repr(pretrained())
 
 
 def test_the_network_is_sure_of_digits_and_unsure_of_others(
@@ -77,19 +81,14 @@ def test_strokes_become_thicker_or_thinner(thicker: float, thinner: float) -> No
     assert (ink > 1.1 * before).any() if thicker else (ink < 0.9 * before).any()
 
 
-def test_flagged_ones_are_no_single_line() -> None:
-    images = flagged_ones(40, np.random.default_rng(0)).images.reshape(-1, 28, 28)
-    widths = (images > 0.5).sum(axis=2).max(axis=1)
-    lines = DRAWN.images[DRAWN.labels == 1].reshape(-1, 28, 28)
-    assert widths.mean() > 1.4 * (lines > 0.5).sum(axis=2).max(axis=1).mean()
-
-
 def test_no_output_is_right_for_a_blank_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, n in (("SYNTHETIC", 200), ("FLAGGED", 20), ("BLANK", 60)):
+    for name, n in (("SYNTHETIC", 200), ("RARE", 20), ("BLANK", 60), ("CHECKED", 50)):
         assert getattr(recipe, name) % n == 0  # a smaller set of the same kind
         monkeypatch.setattr(recipe, name, n)
-    mixed = recipe.training_set(DRAWN, np.random.default_rng(0))
+    some = synthetic_digits(100, 1)
+    mixed, checked = training_set(DRAWN, some, np.random.default_rng(0))
     blank = mixed.labels[~mixed.images.any(axis=1)]
     assert len(blank) == 60
-    assert len(mixed) == len(DRAWN) + 200 + 20 + 60
+    assert len(mixed) == len(DRAWN) + 50 + 200 + 20 + 60
+    np.testing.assert_array_equal(checked.images, some.images[50:])
     np.testing.assert_array_equal(np.bincount(blank), np.full(10, 6))

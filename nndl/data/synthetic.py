@@ -19,7 +19,8 @@ Floats = NDArray[np.float32]
 
 # Digit, weight of the style, and its strokes: control points "x,y" in percent of a unit box, with y
 # downwards; ";" begins a new stroke, "!" makes a corner. A stroke begins and ends in its first and
-# last point; between them it passes near the points, as a spline does.
+# last point; between them it passes near the points, as a spline does. Styles of weight 0 are rare
+# in MNIST, and are drawn only where all styles are.
 SKELETONS = (
     (0, 3.0, "48,0 12,4 -6,40 -2,85 26,103 56,98 80,70 80,25 58,0 40,-1 30,6"),  # closed
     (0, 2.0, "34,8 4,30 -4,75 20,104 54,102 80,70 82,25 64,-3 42,2"),  # open at the top
@@ -34,6 +35,8 @@ SKELETONS = (
     (1, 1.0, "28,20! 52,0! 48,100"),  # flag
     (1, 0.8, "8,40! 52,0! 46,100"),  # long flag
     (1, 1.3, "28,18! 52,0! 48,100; 16,100 82,100"),  # flag and foot
+    (1, 0.0, "0,46! 56,0! 52,100"),  # flag half as long as the stem
+    (1, 0.0, "24,16! 52,0! 50,100; 4,100 96,100"),  # flag and wide foot
     (2, 3.0, "6,24 10,-2 50,-6 68,18 55,55 0,100! 75,100"),  # straight base
     (2, 2.0, "5,22 15,-2 55,-6 68,20 55,58 25,95 5,104 -4,86 15,74 40,90 60,100 85,90"),  # loop
     (2, 2.5, "6,26 14,-4 62,-8 76,30 50,68 18,100 -4,98 -2,78 22,72 52,84 98,98"),  # wide loop
@@ -59,6 +62,8 @@ SKELETONS = (
     (4, 0.7, "20,4 0,40 10,54 40,50 56,40 60,8! 20,4! 60,8! 56,100"),  # closed with a flat top
     (4, 1.0, "8,4 4,50! 92,46; 70,0 62,100"),  # wide
     (4, 1.0, "26,0 2,70! 84,66; 62,34 54,100"),  # low bar
+    (4, 0.0, "50,0! 0,38! 52,40!; 50,0 52,100"),  # a triangle on a stem, unlike a 9's bow
+    (4, 0.0, "62,0! 2,60! 62,60!; 62,0 60,100"),  # a triangle, and a bar that ends at the stem
     (5, 2.0, "14,0 9,44! 32,32 72,44 68,92 37,108 2,94; 14,0 74,-2"),  # separate bar
     (5, 3.0, "77,0 18,0! 11,44! 42,28 74,52 62,98 32,106 2,95"),  # one stroke
     (5, 1.5, "73,4 28,-2 3,24 30,44 64,56 62,92 32,108 2,94"),  # like S
@@ -84,6 +89,7 @@ SKELETONS = (
     (7, 1.5, "1,8 46,-8 76,14 64,50 38,100"),  # like )
     (7, 1.0, "-4,2 56,0! 56,100"),  # upright
     (7, 1.0, "14,12! 62,0! 34,100"),  # small head
+    (7, 0.0, "-6,26 14,0 34,16! 72,-2! 34,100; 4,52 84,46"),  # barred, with a wave like a flag
     (8, 4.0, "62,14 38,-6 2,8 12,38 46,56 68,84 38,110 0,90 12,60 44,40 64,14 48,-2"),  # from S
     (8, 0.6, "34,0 2,2 2,44 34,46 66,44 66,2 34,0; 34,46 -4,48 -4,104 34,102 74,104 74,48 34,46"),
     (8, 1.5, "68,6 38,-4 4,6 14,38 42,56 56,84 32,108 6,90 16,60 44,36 72,4"),  # open top
@@ -123,7 +129,11 @@ SHEET = 1_000  # digits drawn at a time: bounds the memory
 
 
 def synthetic_digits(
-    n: int, rng: np.random.Generator | int, dtype: DTypeLike = np.float32
+    n: int,
+    rng: np.random.Generator | int,
+    dtype: DTypeLike = np.float32,
+    *,
+    all_styles: bool = False,
 ) -> Dataset:
     """Draw digits that look like those of MNIST.
 
@@ -135,6 +145,9 @@ def synthetic_digits(
         Determines the digits: the same state gives the same digits.
     dtype : float32, float64 or uint8
         Of the images.
+    all_styles : bool
+        Draw each style of a digit as often as the others, also those that are rare in MNIST, such
+        as a 1 with a foot, a 4 that is a triangle on a stem, or a 7 with a bar.
 
     Returns
     -------
@@ -157,7 +170,7 @@ def synthetic_digits(
     images, unit = np.empty((n, 784), dtype), 1 if np.dtype(dtype) == np.uint8 else 256
     for start in range(0, n, SHEET):
         sheet = slice(start, start + SHEET)
-        path = _bend(_write(labels[sheet], styles, rng), rng)
+        path = _bend(_write(labels[sheet], styles, rng, all_styles), rng)
         radius = _press(labels[sheet], rng)
         images[sheet] = np.rint(255 * center(_ink(_fit(path, radius), radius))) / unit
     return Dataset(images, labels, "synthetic digits")
@@ -204,10 +217,15 @@ def _length(path: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _write(
-    labels: NDArray[np.int64], styles: list[tuple[Floats, Floats]], rng: np.random.Generator
+    labels: NDArray[np.int64],
+    styles: list[tuple[Floats, Floats]],
+    rng: np.random.Generator,
+    all_styles: bool,
 ) -> Floats:
     """Return the path of the pen for each label, (n, DOTS, 2), in the unit box."""
     digits, weights = np.array([style[:2] for style in SKELETONS]).T
+    if all_styles:
+        weights = np.ones_like(weights)
     path = np.empty((len(labels), DOTS, 2), np.float32)
     for digit in range(10):
         rows = np.flatnonzero(labels == digit)

@@ -43,7 +43,7 @@ from nndl.training import State
 from nndl.training.metrics import evaluate
 
 SETTINGS = Settings(
-    epochs=40,
+    epochs=24,
     mini_batch_size=100,
     eta=0.1,
     lmbda=15.0,
@@ -54,10 +54,8 @@ SETTINGS = Settings(
     label_smoothing=0.02,
     average=0.002,
 )
-MILD_FROM = 30  # the epoch from which distortions are mild, as nearly all real digits are
-CHECKED = (
-    2_000  # MNIST's validation images that are measured after each epoch; others are trained on
-)
+MILD_FROM = 18  # the epoch from which distortions are mild, as nearly all real digits are
+CHECKED = 2_000  # of MNIST's validation images are measured after each epoch, not trained on
 SYNTHETIC = 5_000  # digits drawn by the program as MNIST has them
 RARE = 10_000  # digits drawn in all styles
 BLANK = 6_000  # rows that stand for anything but a digit

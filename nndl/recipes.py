@@ -44,7 +44,7 @@ class Recipe:
     distortion : Transform, optional
         Of the training images, anew in every epoch.
     images : int
-        The number to train on: all 60,000, training and validation, or the first 50,000.
+        The number to train on: all 60,000, training and validation, or the first so many.
     plain : int
         The last epochs, which train on the images as they are.
     goal, seconds, n : float, float, int
@@ -146,7 +146,7 @@ RECIPES: dict[str, Recipe] = {
                 schedule="one-cycle",
                 label_smoothing=0.05,
             ),
-            images=50_000,
+            images=45_000,
             goal=99.0,
             seconds=10,
             n=30,

@@ -26,7 +26,7 @@ from test_mnist import FAULTS
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 WITH_PROGRAMS = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
-LINKED = [*PAGES, ROOT / "results" / "README.md"]
+LINKED = [*PAGES, *sorted(ROOT.glob("results/*.md"))]
 
 # Statements that take minutes, and the shorter ones that the tests run instead.
 SHORTER = {"SGD(training_data, 30, 10, 3.0,": "SGD(training_data[:500], 1, 10, 3.0,"}

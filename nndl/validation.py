@@ -89,6 +89,7 @@ RULES = {
     "maps": _at_least(1, _WHOLE),
     "size": _at_least(1, _WHOLE),
     "pool": _at_least(1, _WHOLE),
+    "pixels": _at_least(1, _WHOLE),
     "stride": _at_least(1, _WHOLE),
     "padding": _at_least(0, f'"same" or {_WHOLE}'),
     "p": _PROBABILITY,

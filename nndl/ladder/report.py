@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _rung(recipe: Recipe, rung: Rung, twin: Rung | None) -> list[str]:
     run = rung.runs[0]
     return [
         f"{recipe.title} (`{recipe.name}`)",
-        run["network"],
+        _layers(run["network"]),
         f"{_percent(recipe.goal)} in {_time(recipe.seconds)}",
         _reached(rung.mean, recipe.goal, rung.seconds, recipe.seconds),
         _spread(rung),
@@ -90,6 +91,12 @@ def _rung(recipe: Recipe, rung: Rung, twin: Rung | None) -> list[str]:
         _hardware(rung),
         *((_spread(twin), str(len(twin)), _time(twin.seconds)) if twin else ("", "", "")),
     ]
+
+
+def _layers(network: str) -> str:
+    """Return the layers and the number of parameters of a printed Network."""
+    found = re.fullmatch(r"Network\([\dx]+ - (.*), [\w-]+, ([\d,]+) parameters, \w+\)", network)
+    return f"{found[1]}: {found[2]} parameters" if found else network
 
 
 def _ensembles(ensembles: dict[str, dict[str, Any]]) -> str:

@@ -106,7 +106,9 @@ def load_ensemble(folder: Path, name: str) -> dict[str, Any] | None:
     Raises ValueError if the file is not such a record.
     """
     path = folder / f"ensemble-{name}.json"
-    record: dict[str, Any] = _read(path, _ENSEMBLE, "measure it again") if path.exists() else None
+    if not path.exists():
+        return None
+    record: dict[str, Any] = _read(path, _ENSEMBLE, "measure it again")
     return record
 
 

@@ -130,7 +130,7 @@ def test_inference_runs_in_blocks_on_all_cores_with_the_same_result(
     monkeypatch.setattr(inference, "run", noted)
     np.testing.assert_allclose(ensemble.predict_proba(data.images), whole, rtol=1e-6)
     assert sum(used) == 9
-    assert max(used) == min(9, 2 * cores())
+    assert max(used) == min(9, cores())
 
 
 # Test-time shifts.

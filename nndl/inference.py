@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
-from nndl.parallel import computing, cores, run
+from nndl.parallel import computing, limit, run
 from nndl.step import Weights
 from nndl.validation import pixels_as_columns
 
@@ -66,7 +66,7 @@ def infer(
     def outputs(rows: slice) -> tuple[slice, Array, Array]:
         return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
 
-    n = (threads or cores()) if len(images) * work(net) > WORK else 1
+    n = (threads or limit()) if len(images) * work(net) > WORK else 1
     for i in range(0, len(blocks), n):  # no more outputs in memory at a time
         with computing(n):
             done = run(len(images), outputs, blocks[i : i + n])

@@ -149,6 +149,7 @@ def check_rate(
     """
     rate = eta(epoch) if callable(eta) else eta
     check(**{"eta(epoch)": rate})
+    rate = float(rate)
     decay = rate * lmbda / n
     if decay and epoch == 0 and not mu and dtype.type(1 - decay) == 1:
         warnings.warn(

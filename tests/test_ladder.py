@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from nndl.cli import ladder as command
 from nndl.ladder import ensemble
 from nndl.ladder.marks import MARKS
 from nndl.ladder.picture import _apart, draw
-from nndl.ladder.records import load_rung, load_tried
+from nndl.ladder.records import load_tried
 from nndl.ladder.report import render
 from nndl.ladder.run import as_record, network_path
 from nndl.recipes import RECIPES
@@ -95,7 +97,7 @@ def test_what_has_not_run_is_listed_and_nothing_else_is_shown(
 
 
 def test_what_did_not_pay_is_listed_if_there_is_a_file(results: Path) -> None:
-    assert "did not pay" not in render(results)
+    assert "tried and not used" not in render(results)
     tried = {"what": "Adam", "instead_of": "momentum", "validation": 99.5, "note": "slower"}
     write(
         results / "ladder" / "tried.json", [tried, tried | {"what": "b", "validation": "98 (n 2)"}]
@@ -165,13 +167,23 @@ def test_a_damaged_record_is_named(results: Path) -> None:
         load_tried(results / "ladder")
 
 
-def test_runs_with_other_settings_than_the_recipe_are_refused(
-    results: Path, record: dict[str, Any]
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["settings"].update(eta=7.0), "eta 7.0, not 0.3"),
+        (lambda r: r.update(images=50_000), "images 50000, not 60000"),
+        (lambda r: r.update(network="Network(784 - Dense(10, softmax))"), "network Network"),
+        (lambda r: r.update(recipe="fast-conv"), "recipe fast-conv, not first-second"),
+    ],
+)
+def test_runs_of_another_recipe_than_that_of_today_are_refused(
+    results: Path, record: dict[str, Any], change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    other = record | {"settings": record["settings"] | {"eta": 7.0}}
+    other = copy.deepcopy(record)
+    change(other)
     write(results / "ladder" / "first-second" / "seed-2.json", other)
-    with pytest.raises(ValueError, match=r"seed-2\.json was not trained by .* with another eta"):
-        load_rung(results / "ladder", "first-second")
+    with pytest.raises(ValueError, match=rf"seed-2\.json is not of the recipe .*{message}"):
+        render(results)
 
 
 # Ensembles, and the commands.

@@ -39,7 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     sub.set_defaults(command=list_all)
 
     sub = commands.add_parser(
-        "run", help="train recipes on 60,000 images; finished seeds are not run again"
+        "run", help="train recipes and measure them; finished seeds are not run again"
     )
     sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
     sub.add_argument(

@@ -83,19 +83,21 @@ def load_rung(folder: Path, name: str, twin: bool = False) -> Rung | None:
     Raises
     ------
     ValueError
-        If a file is not the record of a run, or of one with the settings of the recipe.
+        If a file is not the record of a run, or of one with the recipe as it is now.
     """
     begin = "torch-seed-" if twin else "seed-"
     paths = sorted((folder / name).glob(f"{begin}*.json"))
     runs = [_read(path, _RUN, "run the recipe again") for path in paths]
+    recipe = RECIPES[name]
+    now = {"recipe": name, "images": recipe.images, "network": repr(recipe.network(rng=0))}
+    now |= recipe.settings.record()
     for path, run in zip(paths, runs, strict=True):
-        settings = RECIPES[name].settings.record()
-        changed = [k for k, v in run["settings"].items() if k in settings and settings[k] != v]
-        if run["recipe"] != name or changed:
+        then = run["settings"] | {key: run[key] for key in ("recipe", "images", "network")}
+        changed = [f"{k} {then[k]}, not {v}" for k, v in now.items() if k in then and then[k] != v]
+        if changed:
             raise ValueError(
-                f"{path} was not trained by the recipe {name} as it is now, but "
-                f"{f'with another {changed[0]}' if changed else 'by another'}: delete it and run "
-                "the recipe again"
+                f"{path} is not of the recipe as it is now ({'; '.join(changed)}): delete it, and "
+                f"run nndl ladder run {name} again"
             )
     return Rung(sorted(runs, key=lambda run: int(run["seed"]))) if runs else None
 
@@ -113,7 +115,7 @@ def load_ensemble(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def load_tried(folder: Path) -> list[dict[str, Any]]:
-    """Return what was tried and did not pay, as tried.json lists it; [] without that file.
+    """Return what was tried and not used, as tried.json lists it; [] without that file.
 
     Raises ValueError if the file is not such a list.
     """

@@ -17,9 +17,10 @@ HEAD = """\
 # Beyond the book: accuracy by core-seconds
 
 How many seconds of one core does an accuracy on MNIST's test set take? Each rung of this ladder is
-a recipe, `nndl train --recipe NAME`, measured over seeds. `nndl ladder report` generates this page
-and its picture from the JSON files in `results/ladder`, one for each seed; a test fails if the page
-is stale. Accuracies are in percent of the 10,000 test images.
+a recipe, measured over seeds by `nndl ladder run NAME`; `nndl train --recipe NAME` trains it on the
+50,000 training images. `nndl ladder report` generates this page and its picture from the JSON files
+in `results/ladder`, one for each seed; a test fails if the page is stale. Accuracies are in percent
+of the 10,000 test images.
 
 ![Test accuracy by core-seconds](figures/ladder.svg)
 """
@@ -38,7 +39,8 @@ NOTES = """\
 - **PyTorch**: the same recipe in PyTorch, on one thread, from the same initial weights, with the
   same images in the same order and the same distortions
   ([ladder_torch.py](../benchmarks/ladder_torch.py)). Only dropout is drawn by PyTorch.
-- Fifteen labels of the test set are known to be wrong: nothing above 99.85 means anything.
+- Fifteen labels of the test set are known to be wrong: differences
+  above 99.85 % are not meaningful.
 """
 
 ENSEMBLE_GOAL, ENSEMBLE_SECONDS = 99.79, 5 * 3600
@@ -138,7 +140,7 @@ def _tried(tried: list[dict[str, Any]]) -> str:
         shown = value if isinstance(value, str) else _percent(value)
         rows.append([row["what"], row["instead_of"], shown, row["note"]])
     head = ["what", "instead of", "validation", "note"]
-    return _table("What was tried and did not pay", head, rows, about)
+    return _table("What was tried and not used", head, rows, about)
 
 
 def _others() -> str:

@@ -382,8 +382,8 @@ class Config:
         ]
         if len(differ) == 1 and "epochs" in given and self.schedule != "constant":
             raise ValueError(
-                f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot become "
-                f"{given['epochs']}: leave --epochs out, or start another run"
+                f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot "
+                f"become {given['epochs']}: leave --epochs out, or start another run"
             )
         if differ:
             raise ValueError(f"the run has other settings: {'; '.join(differ)}; leave them out")

@@ -35,7 +35,7 @@ class Ensemble:
     Raises
     ------
     TypeError
-        If one of them is not a Network.
+        If nets is a Network instead of a list, or one of them is not a Network.
     ValueError
         If there is none, or their inputs or outputs differ in number.
 
@@ -52,17 +52,24 @@ class Ensemble:
     decaying: tuple[Array, ...] = ()  # an ensemble is not trained
 
     def __init__(self, nets: Sequence[Network]) -> None:
+        if isinstance(nets, Network):
+            raise TypeError(f"nets is {nets!r}; pass a list of networks: Ensemble([net])")
         self.nets = tuple(nets)
+        if not self.nets:
+            raise ValueError(
+                "an ensemble needs one network or more, but the list is empty: pass "
+                "Ensemble([net]), or more networks"
+            )
         if strange := [net for net in self.nets if not isinstance(net, Network)]:
             raise TypeError(
                 f"an ensemble is made of networks, not of {strange[0]!r}: load those of files first"
             )
         sizes = sorted({(net.n_in, net.n_out) for net in self.nets})
         if len(sizes) != 1:
-            found = " and ".join(f"{n_in} -> {n_out}" for n_in, n_out in sizes) or "no network"
+            found = " and ".join(f"{n_in} -> {n_out}" for n_in, n_out in sizes)
             raise ValueError(
-                "an ensemble needs one network or more, of equal numbers of inputs and outputs, "
-                f"but there is {found}: leave out those that differ"
+                "an ensemble needs networks of equal numbers of inputs and outputs, "
+                f"but there are {found}: leave out those that differ"
             )
         self.n_in, self.n_out = sizes[0]
         self.dtype = np.result_type(*(net.dtype for net in self.nets))
@@ -72,21 +79,17 @@ class Ensemble:
 
         Raises ValueError as `Network.predict_proba`.
         """
-        x = validation.rows_as_columns(images, self.n_in, self.dtype)
-        a = np.empty((self.n_out, x.shape[1]), self.dtype)
-        for some, _, a_some in infer(self, x.T):
-            a[:, some] = a_some
-        return a.T
+        return _outputs(self, _columns(self, images)).T
 
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
         """Return the label of the largest mean probability for rows of images (n, n_in)."""
-        labels: NDArray[np.intp] = self.predict_proba(images).argmax(axis=1)
+        labels: NDArray[np.intp] = _outputs(self, _columns(self, images)).argmax(axis=0)
         return labels
 
     def vote(self, images: ArrayLike) -> NDArray[np.intp]:
         """Return the label that most networks predict, by `plurality`, for rows (n, n_in)."""
-        rows = validation.rows_as_columns(images, self.n_in, self.dtype).T
-        return plurality(np.stack([net.predict(rows) for net in self.nets]))
+        x = _columns(self, images)
+        return plurality(np.stack([_outputs(net, x).argmax(axis=0) for net in self.nets]))
 
     # What measures a network asks of it.
 
@@ -123,6 +126,22 @@ class Ensemble:
 
 class _Softmax:
     activation = softmax
+
+
+def _columns(net: Network | Ensemble, images: ArrayLike) -> Array:
+    """Return rows of images as columns; to be called by a public function.
+
+    A warning about raw pixels then points to the line that called that function.
+    """
+    return validation.rows_as_columns(images, net.n_in, net.dtype)
+
+
+def _outputs(net: Network | Ensemble, x: Array) -> Array:
+    """Return the outputs, (n_out, m), for columns x that are validated."""
+    a = np.empty((net.n_out, x.shape[1]), net.dtype)
+    for some, _, a_some in infer(net, x.T):
+        a[:, some] = a_some
+    return a
 
 
 def plurality(labels: NDArray[np.integer]) -> NDArray[np.intp]:
@@ -178,7 +197,7 @@ def shifted_proba(
     (20, 10)
     """
     validation.check(pixels=pixels)
-    rows = validation.rows_as_columns(images, net.n_in, net.dtype).T
+    rows = _columns(net, images).T
     total = np.zeros((len(rows), net.n_out), net.dtype)
     for dx, dy in POSITIONS:
         total += net.predict_proba(shift(rows, pixels * dx, pixels * dy, shape))

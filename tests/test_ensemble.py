@@ -169,14 +169,15 @@ def test_raw_pixels_and_images_that_are_not_square_are_shifted() -> None:
 @pytest.mark.parametrize(
     ("nets", "error", "message"),
     [
-        (list, ValueError, "there is no network"),
+        (list, ValueError, r"the list is empty: pass Ensemble\(\[net\]\)"),
+        (lambda: network(0), TypeError, r"pass a list of networks: Ensemble\(\[net\]\)"),
         (lambda: [network(0), network(0, n_in=9)], ValueError, "9 -> 10 and 784 -> 10"),
         (lambda: [network(0), network(0, n_out=3)], ValueError, "784 -> 3 and 784 -> 10"),
         (lambda: [network(0), "a.npz"], TypeError, "not of 'a.npz': load"),
     ],
 )
 def test_what_is_no_ensemble_is_refused(
-    nets: Callable[[], list[Network]], error: type[Exception], message: str
+    nets: Callable[[], Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         Ensemble(nets())
@@ -193,6 +194,23 @@ def test_images_and_pixels_that_do_not_fit_are_refused(data: Dataset) -> None:
         shifted_proba(ensemble, data.images, 0)
     with pytest.raises(ValueError, match="the network takes 784 pixels"):
         evaluate(ensemble, Dataset(np.zeros((1, 9), np.float32), [0]))
+
+
+def test_the_warning_about_raw_pixels_points_to_the_caller_once(data: Dataset) -> None:
+    raw, ensemble = 255 * data.images, Ensemble([network(0), network(1)])
+
+    def call(method: Callable[..., Any]) -> None:
+        method(raw)
+
+    for method in (network(0).predict, ensemble.predict, ensemble.predict_proba, ensemble.vote):
+        with pytest.warns(UserWarning, match="divide raw ones by 256") as found:
+            call(method)
+        assert [(w.filename, w.lineno) for w in found] == [
+            (__file__, call.__code__.co_firstlineno + 1)
+        ]
+    with pytest.warns(UserWarning, match="divide raw ones by 256") as found:
+        shifted_proba(ensemble, raw)
+    assert found[0].filename == __file__
 
 
 def test_outputs_that_are_not_probabilities_can_be_voted_on_but_not_averaged(

@@ -212,10 +212,27 @@ def test_an_ensemble_of_trained_networks_is_measured(
 
 
 def test_an_ensemble_of_what_has_not_been_trained_is_refused(results: Path) -> None:
-    with pytest.raises(ValueError, match="seed 0 of first-second has no record or no network"):
+    """Each message names the command that helps, for this folder of results."""
+    here = f"--results {results}`"
+    record = results / "ladder" / "first-second" / "seed-0.json"
+    again = f"delete {record} and run `nndl ladder run first-second --seeds 0 {here}, or give"
+    with pytest.raises(ValueError, match="seed 0 of first-second has a record, but no") as found:
         ensemble.run(results, "first-second")
-    with pytest.raises(ValueError, match="conv-best has no seed yet"):
+    assert again in str(found.value)
+    with pytest.raises(ValueError, match="seed 7 of first-second has no record: run") as found:
+        ensemble.run(results, "first-second", [7])
+    assert str(found.value).endswith(f"`nndl ladder run first-second --seeds 7 {here}")
+    with pytest.raises(ValueError, match="conv-best has no seed yet") as found:
         ensemble.run(results, "conv-best")
+    assert str(found.value).endswith(f"`nndl ladder run conv-best {here}")
+
+
+def test_the_usual_folder_of_results_is_not_repeated_in_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"run `nndl ladder run conv-best --seeds 3`$"):
+        ensemble.run(Path("results"), "conv-best", [3])
 
 
 def test_the_command_writes_page_and_picture(

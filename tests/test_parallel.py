@@ -224,6 +224,18 @@ def test_the_released_gemm_returns_the_same_bits_in_place(
     np.testing.assert_array_equal(ours.base.T[17:], around.T[17:])  # the gaps are untouched
 
 
+def test_the_sizes_that_the_released_gemm_keeps_are_bounded(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(released, "SMALL", 1)
+    a, b = np.asfortranarray(rng.random((2, 3))), np.asfortranarray(rng.random((3, 1500)))
+    for n in (*range(1, 1501), 1):  # the last was kept at first, and dropped
+        c = np.zeros((2, n), order="F")
+        released.GEMM[8](1.0, a, b[:, :n], 0.0, c)
+        np.testing.assert_allclose(c[:, -1], a @ b[:, n - 1])
+    assert released._sizes.cache_info().currsize == 1024
+
+
 def test_the_released_gemm_works_in_place_in_any_layout(rng: np.random.Generator) -> None:
     a, b, c = rng.normal(size=(5, 6)), rng.normal(size=(6, 7)), rng.normal(size=(5, 7))
     expected = a @ b + c

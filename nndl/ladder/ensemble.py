@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from nndl.dataset import Dataset
 from nndl.ensemble import Ensemble, shifted_proba
 from nndl.files import make_folder, write_text
 from nndl.ladder.records import load_rung
-from nndl.ladder.run import network_path
+from nndl.ladder.run import network_path, result_path
 from nndl.storage import load
 from nndl.training.environment import environment
 
@@ -40,13 +41,17 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     seconds = {run["seed"]: run["seconds"] for run in (rung.runs if rung else ())}
     seeds = sorted(seconds) if seeds is None else seeds
     for seed in seeds:
-        if seed not in seconds or not network_path(results, name, seed).exists():
+        train = _command(results, name, seed)
+        if seed not in seconds:
+            raise ValueError(f"seed {seed} of {name} has no record: run `{train}`")
+        if not (network := network_path(results, name, seed)).exists():
             raise ValueError(
-                f"seed {seed} of {name} has no record or no network: nndl ladder run {name} "
-                f"--seeds {seed} trains it, if results/ladder has no record of it"
+                f"seed {seed} of {name} has a record, but no network {network}: delete "
+                f"{result_path(results, name, seed)} and run `{train}`, or give --seeds with "
+                "networks"
             )
     if not seeds:
-        raise ValueError(f"{name} has no seed yet: nndl ladder run {name} trains some")
+        raise ValueError(f"{name} has no seed yet: run `{_command(results, name)}`")
     ensemble = Ensemble([load(network_path(results, name, seed)) for seed in seeds])
     record = {
         "recipe": name,
@@ -59,6 +64,14 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     make_folder(path.parent)
     write_text(path, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _command(results: Path, name: str, seed: int | None = None) -> str:
+    """Return the command that trains a seed of a recipe, by default as many as it needs."""
+    command = ["nndl", "ladder", "run", name]
+    command += [] if seed is None else ["--seeds", str(seed)]
+    command += [] if results == Path("results") else ["--results", str(results)]
+    return shlex.join(command)
 
 
 def measure(ensemble: Ensemble, test: Dataset) -> dict[str, Any]:

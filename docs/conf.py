@@ -43,7 +43,7 @@ html_show_copyright = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
 pygments_style = "friendly"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 
 extensions = [
     "myst_nb",
@@ -150,14 +150,18 @@ def drop_bars(app: Sphinx, doctree: nodes.document) -> None:
             block[:] = [nodes.Text(block.rawsource)]
 
 
+RESULTS = {"results": "README.md", "ladder": "LADDER.md"}
+"""Pages of the site that are generated outside of docs, and their files in results."""
+
+
 def show_results(app: Sphinx, name: str, source: list[str]) -> None:
-    """Fill the page of results, which is generated outside of docs, and lead links to it."""
-    if name == "results":
-        text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    """Fill the pages of results, and lead links to them."""
+    if name in RESULTS:
+        text = (ROOT / "results" / RESULTS[name]).read_text(encoding="utf-8")
         text = re.sub(r"\[([^]]+)\]\((book|replay|figures)/?\)", r"\1", text)  # folders
         source[0] = re.sub(r"\]\((?=(book|replay|figures)/)", "](../results/", text)
-    else:
-        source[0] = re.sub(r"\]\((\.\./)+results/README\.md", "](/results.md", source[0])
+    for page, file in RESULTS.items():
+        source[0] = re.sub(rf"\]\((\.\./)+results/{file}", f"](/{page}.md", source[0])
 
 
 def write_drawing_page(app: Sphinx) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nndl.costs import cross_entropy, log_likelihood, quadratic
     from nndl.data import Dataset, load_data, load_folder, load_mnist, synthetic_digits
     from nndl.differences import gradient_check
+    from nndl.ensemble import Ensemble, shifted_proba
     from nndl.estimator import NetworkClassifier as NetworkClassifier
     from nndl.layers import Dense, Dropout
     from nndl.network import Network
@@ -45,6 +46,7 @@ __all__ = [
     "Dense",
     "DivergedError",
     "Dropout",
+    "Ensemble",
     "History",
     "LeakyReLU",
     "MaxPool",
@@ -68,6 +70,7 @@ __all__ = [
     "relu",
     "save",
     "scaled_tanh",
+    "shifted_proba",
     "sigmoid",
     "softmax",
     "synthetic_digits",
@@ -81,6 +84,7 @@ _MODULES = {
     "nndl.costs": "cross_entropy log_likelihood quadratic",
     "nndl.data": "Dataset load_data load_folder load_mnist synthetic_digits",
     "nndl.differences": "gradient_check",
+    "nndl.ensemble": "Ensemble shifted_proba",
     "nndl.estimator": "NetworkClassifier",  # not in __all__: it needs scikit-learn
     "nndl.layers": "Dense Dropout",
     "nndl.network": "Network",

@@ -193,7 +193,8 @@ class Conv(Weights, Layer):
         a = outputs[:, some]
         z = a.T.reshape(row_by_row)
         np.add(largest.reshape(row_by_row), b, out=z)  #           + b                       (25)
-        self.activation(a, a)  #                                   a = sigma(z)              (25)
+        if (a_z := self.activation(a, a)) is not a:  #             a = sigma(z)              (25)
+            a[...] = a_z  # an activation of the reader's own need not write into a
         return later
 
     def delta(self, nabla_a: Array) -> Array:

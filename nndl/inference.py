@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
-from nndl.parallel import computing, cores, run
+from nndl.parallel import computing, limit, run
 from nndl.step import Weights
 from nndl.validation import pixels_as_columns
 
 if TYPE_CHECKING:
-    from nndl.network import Network
+    from nndl.layers import Layer
 
-__all__ = ["infer"]
+__all__ = ["Classifier", "infer"]
 
 WORK = 2**27  # multiplications that are worth starting threads for, about: 1 ms of a core
 IMAGES = 1000  # at a time, at most
 LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can have many outputs
 
 
-def work(net: Network) -> int:
+class Classifier(Protocol):
+    """What inference and measurement ask of a network: `Network` and `Ensemble` have it."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the inputs and outputs."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """All layers."""
+
+    @property
+    def biases(self) -> Sequence[Array]:
+        """The biases of all layers that have some."""
+
+    def outputs(self, x: Array) -> tuple[Array, Array]:
+        """Return z and a of the last layer, (n_out, m), for columns x that are validated."""
+
+
+def work(net: Classifier) -> int:
     """Return the multiplications of an example's forward pass."""
     return sum(
         layer.w.size * prod(getattr(layer, "shape_z", ())[:2])
@@ -33,7 +53,7 @@ def work(net: Network) -> int:
 
 
 def infer(
-    net: Network, images: NDArray[Any], threads: int | None = None
+    net: Classifier, images: NDArray[Any], threads: int | None = None
 ) -> Iterator[tuple[slice, Array, Array]]:
     """Yield (rows, z, a) of the last layer for checked rows of images, some rows at a time.
 
@@ -46,7 +66,7 @@ def infer(
     def outputs(rows: slice) -> tuple[slice, Array, Array]:
         return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
 
-    n = (threads or cores()) if len(images) * work(net) > WORK else 1
+    n = (threads or limit()) if len(images) * work(net) > WORK else 1
     for i in range(0, len(blocks), n):  # no more outputs in memory at a time
         with computing(n):
             done = run(len(images), outputs, blocks[i : i + n])

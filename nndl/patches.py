@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from nndl._typing import Array
 from nndl.blas import gemm_of_large
@@ -81,7 +80,7 @@ class Rows(Patches):
         by_picture, by_row, by_pixel, by_map = pictures.strides
         down = (by_row,) if stride == 1 else (by_row, stride * by_row)
         strides = (*down, by_picture, stride * by_pixel, by_map)
-        self.array[...] = as_strided(pictures, self.array.shape, strides)
+        self.array[...] = _strided(pictures, self.array.shape, strides)
 
     def times(self, filters: Array, z: Array) -> None:
         z_t, beta = _flat(z).T, 0.0
@@ -130,10 +129,11 @@ class Whole(Patches):
         self.x_t = self.x.reshape(len(self.x), -1).T
 
     def gather(self, pictures: Array) -> None:
+        pictures = np.ascontiguousarray(pictures)
         by_picture, by_row, by_pixel, by_map = pictures.strides
         by_place = (self.stride * by_row, by_picture, self.stride * by_pixel)
         strides = (by_row, by_pixel, by_map, *by_place)
-        self.array[...] = as_strided(pictures, self.array.shape, strides)
+        self.array[...] = _strided(pictures, self.array.shape, strides)
 
     def times(self, filters: Array, z: Array) -> None:
         self.gemm(1.0, _whole(filters).T, self.x_t, 0.0, _flat(z).T, 1, 1)
@@ -151,6 +151,12 @@ class Whole(Patches):
         for i, j in np.ndindex(self.size, self.size):
             last_i, last_j = i + rows * stride, j + across * stride
             pictures[:, i:last_i:stride, j:last_j:stride] += self.array[i, j].transpose(2, 1, 3, 0)
+
+
+def _strided(x: Array, shape: Shape, strides: Shape) -> Array:
+    """Return a view of contiguous x, as NumPy's as_strided does in ten times the time."""
+    view: Array = np.ndarray(shape, x.dtype, x, 0, strides)
+    return view
 
 
 def _flat(x: Array) -> Array:

@@ -7,7 +7,8 @@ seconds on one core. They were chosen on the validation set.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -41,10 +42,10 @@ class Recipe:
     layers : callable -> list of Layer
         New layers below the outputs.
     settings : Settings
-    distortion : Transform, optional
+    distortion : RandomShift, RandomAffine or ElasticDistortion, optional
         Of the training images, anew in every epoch.
     images : int
-        The number to train on: all 60,000, training and validation, or the first 50,000.
+        The number to train on: all 60,000, training and validation, or the first so many.
     plain : int
         The last epochs, which train on the images as they are.
     goal, seconds, n : float, float, int
@@ -62,7 +63,7 @@ class Recipe:
     seconds: float
     n: int
     why: str
-    distortion: Transform | None = None
+    distortion: RandomShift | RandomAffine | ElasticDistortion | None = None
     images: int = 60_000
     plain: int = 0
 
@@ -77,11 +78,17 @@ class Recipe:
         layers = [*self.layers(), Dense(n_out, softmax, he)]
         return Network(layers, cost=log_likelihood, input_shape=input_shape, rng=rng, dtype=dtype)
 
-    def transform(self, epoch: int = 0, epochs: int | None = None) -> Fading | None:
-        """Return the distortion for training from an epoch on, of as many as the recipe has."""
+    def transform(
+        self, epoch: int = 0, epochs: int | None = None, shape: tuple[int, ...] | None = None
+    ) -> Fading | None:
+        """Return the distortion for training from an epoch on, of as many as the recipe has.
+
+        Images have the given shape, and are square without it.
+        """
         if self.distortion is None:
             return None
-        return Fading(self.distortion, (epochs or self.settings.epochs) - self.plain, epoch)
+        distortion = replace(self.distortion, shape=shape)
+        return Fading(distortion, (epochs or self.settings.epochs) - self.plain, epoch)
 
 
 @dataclass
@@ -105,6 +112,14 @@ def _conv(maps: int, size: int, pool: int = 1) -> list[Layer]:
     return [Conv(maps, size, identity, pool=pool, init=he), BatchNorm(relu)]
 
 
+SHORT: dict[str, Any] = {"mu": 0.9, "nesterov": True, "schedule": "one-cycle"}
+LONG: dict[str, Any] = {
+    **SHORT,
+    "schedule": "cosine",
+    "warmup": 1.0,
+    "label_smoothing": 0.05,
+    "average": 0.003,
+}
 MILD = RandomAffine(rotation=10, skew=0.1, scale=0.1, translation=2)
 ELASTIC = ElasticDistortion(alpha=20, affine=MILD)
 
@@ -115,7 +130,7 @@ RECIPES: dict[str, Recipe] = {
             "first-second",
             "first second",
             lambda: [Dense(64, relu, he)],
-            Settings(2, 100, 0.3, mu=0.9, nesterov=True, schedule="one-cycle"),
+            Settings(2, 100, 0.3, **SHORT),
             goal=97.0,
             seconds=0.6,
             n=30,
@@ -126,7 +141,7 @@ RECIPES: dict[str, Recipe] = {
             "five-seconds",
             "five seconds",
             lambda: _dense(256),
-            Settings(4, 100, 0.2, mu=0.9, nesterov=True, schedule="one-cycle"),
+            Settings(4, 100, 0.2, **SHORT),
             distortion=RandomShift(1),
             plain=1,
             goal=98.3,
@@ -139,14 +154,8 @@ RECIPES: dict[str, Recipe] = {
             "fast-conv",
             "fast conv",
             lambda: [*_conv(8, 5, pool=2), *_conv(24, 3, pool=2), *_dense(128)],
-            Settings(
-                *(2, 128, 0.25),
-                mu=0.9,
-                nesterov=True,
-                schedule="one-cycle",
-                label_smoothing=0.05,
-            ),
-            images=50_000,
+            Settings(2, 128, 0.25, **SHORT, label_smoothing=0.05),
+            images=45_000,
             goal=99.0,
             seconds=10,
             n=30,
@@ -157,15 +166,7 @@ RECIPES: dict[str, Recipe] = {
             "conv-minutes",
             "conv, minutes",
             lambda: [*_conv(20, 5, pool=2), *_conv(40, 5, pool=2), *_dense(150), Dropout(0.3)],
-            Settings(
-                *(18, 100, 0.1, 25.0),
-                mu=0.9,
-                nesterov=True,
-                schedule="cosine",
-                warmup=1.0,
-                label_smoothing=0.05,
-                average=0.003,
-            ),
+            Settings(18, 100, 0.1, 25.0, **LONG),
             distortion=ELASTIC,
             plain=1,
             goal=99.6,
@@ -180,15 +181,7 @@ RECIPES: dict[str, Recipe] = {
                 *(*_conv(32, 3), *_conv(32, 3, pool=2), *_conv(64, 3), *_conv(64, 3, pool=2)),
                 *(*_dense(256), Dropout(0.4)),
             ],
-            Settings(
-                *(16, 100, 0.05, 25.0),
-                mu=0.9,
-                nesterov=True,
-                schedule="cosine",
-                warmup=1.0,
-                label_smoothing=0.05,
-                average=0.003,
-            ),
+            Settings(16, 100, 0.05, 25.0, **LONG),
             distortion=ELASTIC,
             plain=1,
             goal=99.7,
@@ -201,15 +194,7 @@ RECIPES: dict[str, Recipe] = {
             "dense",
             "dense, no distortion",
             lambda: [*_dense(1000), Dropout(0.4), *_dense(1000), Dropout(0.4)],
-            Settings(
-                *(60, 100, 0.1, 25.0),
-                mu=0.9,
-                nesterov=True,
-                schedule="cosine",
-                warmup=1.0,
-                label_smoothing=0.05,
-                average=0.003,
-            ),
+            Settings(60, 100, 0.1, 25.0, **LONG),
             goal=98.9,
             seconds=900,
             n=10,
@@ -219,15 +204,7 @@ RECIPES: dict[str, Recipe] = {
             "dense-distorted",
             "dense, distortions",
             lambda: [*_dense(1500), Dropout(0.2), *_dense(1000), Dropout(0.2)],
-            Settings(
-                *(80, 100, 0.1, 5.0),
-                mu=0.9,
-                nesterov=True,
-                schedule="cosine",
-                warmup=1.0,
-                label_smoothing=0.05,
-                average=0.003,
-            ),
+            Settings(80, 100, 0.1, 5.0, **LONG),
             distortion=ELASTIC,
             plain=2,
             goal=99.5,

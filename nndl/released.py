@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _N, _T = ctypes.c_char(b"N"), ctypes.c_char(b"T")
 _TRANS = ctypes.addressof(_N), ctypes.addressof(_T)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _sizes(*sizes: int) -> tuple[Any, list[int]]:
     """Return whole numbers in C, which must be kept alive, and their addresses."""
     numbers = (ctypes.c_int * len(sizes))(*sizes)
@@ -80,6 +80,7 @@ def _gemm(name: str, number: Any) -> Callable[..., Array]:
                 c[...] = result
             return c
         scale, keep = number(alpha), number(beta)
+        # `_` keeps the numbers alive, even if the cache drops them during the call.
         _, (rows, across, inner, by_a, by_b, by_c) = _sizes(m, n, k, lda, ldb, ldc)
         released(
             *(_TRANS[trans_a], _TRANS[trans_b], rows, across, inner),

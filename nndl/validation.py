@@ -89,6 +89,7 @@ RULES = {
     "maps": _at_least(1, _WHOLE),
     "size": _at_least(1, _WHOLE),
     "pool": _at_least(1, _WHOLE),
+    "pixels": _at_least(1, _WHOLE),
     "stride": _at_least(1, _WHOLE),
     "padding": _at_least(0, f'"same" or {_WHOLE}'),
     "p": _PROBABILITY,
@@ -148,6 +149,7 @@ def check_rate(
     """
     rate = eta(epoch) if callable(eta) else eta
     check(**{"eta(epoch)": rate})
+    rate = float(rate)
     decay = rate * lmbda / n
     if decay and epoch == 0 and not mu and dtype.type(1 - decay) == 1:
         warnings.warn(

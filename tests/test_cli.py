@@ -434,7 +434,7 @@ def test_a_scheduled_run_is_resumed_with_its_own_epochs_only(digits: Path, tmp_p
     assert history.settings["halve_after"] is None
     assert "nothing to do" in nndl(f"train --resume {tmp_path / 'run'}").out
     done = nndl(f"train --resume {tmp_path / 'run'} --epochs 3")
-    assert (done.status, "epochs is 2, not 3" in done.err) == (2, True)
+    assert (done.status, "all epochs, 2, which cannot become 3" in done.err) == (2, True)
     done = nndl(f"{line} --halve-after 3 --out {tmp_path / 'other'}")
     assert done.status == 2
     assert "halve_after is for a constant eta" in done.err

@@ -614,3 +614,21 @@ def test_copies_have_no_buffers(rng: np.random.Generator) -> None:
     twin = copy.deepcopy(net)
     for ours, theirs in zip(expected[1], twin.backprop(x, y)[1], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_activation_of_the_readers_own_need_not_write_into_out() -> None:
+    class Plain(Activation):
+        def __call__(self, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+            return np.tanh(z)
+
+        def prime(self, a: np.ndarray) -> np.ndarray:
+            return 1 - a**2
+
+    nets = [
+        Network([Conv(3, 3, f, pool=2), Dense(2)], input_shape=(1, 8, 8), rng=0)
+        for f in (Plain(), tanh)
+    ]
+    x = np.random.default_rng(1).normal(size=(64, 5)).astype(np.float32)
+    np.testing.assert_array_equal(nets[0](x), nets[1](x))
+    for ours, theirs in zip(*(net.backprop(x, [0, 1, 1, 0, 1])[1] for net in nets), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

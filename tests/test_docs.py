@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 SITE = [page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts]
 PAGES = [ROOT / "README.md", *SITE]
 WITH_PROGRAMS = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
-LINKED = [*PAGES, ROOT / "results" / "README.md"]
+LINKED = [*PAGES, *sorted(ROOT.glob("results/*.md"))]
 
 # Statements that take minutes, and the shorter ones that the tests run instead.
 SHORTER = {"SGD(training_data, 30, 10, 3.0,": "SGD(training_data[:500], 1, 10, 3.0,"}

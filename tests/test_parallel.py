@@ -19,6 +19,7 @@ from nndl.inference import infer
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
 from nndl.parallel import computing, run
+from nndl.training import Settings, train
 
 NETWORKS: dict[str, Callable[[], list[Layer]]] = {
     "dense": lambda: [Dense(30, tanh), Dense(20, relu), Dense(3, softmax)],
@@ -126,7 +127,51 @@ def test_an_error_in_a_part_is_raised_when_no_part_runs_any_more() -> None:
     with computing(3), pytest.raises(ZeroDivisionError):
         run(100, part, range(40))
     assert running == [3]
-    assert not parallel._THREADS.get() > 1
+    assert parallel._THREADS.get() is None
+
+
+def test_busy_threads_are_not_waited_for() -> None:
+    busy, free = threading.Event(), threading.Event()
+
+    def hold(i: int) -> None:
+        busy.set()
+        assert free.wait(20)
+
+    def elsewhere() -> None:
+        with computing(2):
+            run(100, hold, range(2))
+
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    assert busy.wait(20)
+    with computing(2):
+        assert run(100, lambda i: i, range(3)) == [0, 1, 2]  # although no thread is free
+    free.set()
+    other.join()
+
+
+def test_work_goes_on_without_threads_when_the_interpreter_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Ended:
+        def submit(self, work: object) -> None:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(parallel._POOL, "executor", Ended())
+    monkeypatch.setattr(parallel._POOL, "size", 8)
+    with computing(3):
+        assert run(100, lambda i: i * i, range(5)) == [0, 1, 4, 9, 16]
+
+
+def test_one_thread_is_enough_for_training_measuring_and_inference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "IMAGES", 7)
+    monkeypatch.setattr(parallel._POOL, "start", None)  # calling it is an error
+    net, data = network("conv"), digits()
+    train(net, data, Settings(epochs=1, mini_batch_size=40), validation=data, rng=0, threads=1)
+    with computing(threads=1):
+        assert net.predict(data.images).shape == (len(data),)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -177,6 +222,18 @@ def test_the_released_gemm_returns_the_same_bits_in_place(
         ours, blas._GEMM[ours.itemsize](*arguments, theirs, trans_a, trans_b)
     )
     np.testing.assert_array_equal(ours.base.T[17:], around.T[17:])  # the gaps are untouched
+
+
+def test_the_sizes_that_the_released_gemm_keeps_are_bounded(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(released, "SMALL", 1)
+    a, b = np.asfortranarray(rng.random((2, 3))), np.asfortranarray(rng.random((3, 1500)))
+    for n in (*range(1, 1501), 1):  # the last was kept at first, and dropped
+        c = np.zeros((2, n), order="F")
+        released.GEMM[8](1.0, a, b[:, :n], 0.0, c)
+        np.testing.assert_allclose(c[:, -1], a @ b[:, n - 1])
+    assert released._sizes.cache_info().currsize == 1024
 
 
 def test_the_released_gemm_works_in_place_in_any_layout(rng: np.random.Generator) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from scipy import ndimage
 
 from nndl import Dataset, Network, Settings, train
 from nndl.cli import predict
 from nndl.cli.errors import CommandError, UsageError
 from nndl.data import mnist_like, read_picture, synthetic_digits
-from nndl.data.photo import files, open_picture, read_digits
+from nndl.data.photo import files, open_picture, png, read_digits
 from nndl.data.photo.ink import find_ink
 from nndl.data.photo.plot import plot_readings
 from nndl.pretrained import pretrained
@@ -489,6 +493,71 @@ def test_damage_to_a_png_file_in_strips_is_an_error_of_the_file(
         path.write_bytes(content)
         with pytest.raises(OSError, match=rf"x\.png cannot be read.*({message})"):
             read_picture(path)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_orientation_that_imagemagick_writes_is_read_without_decoding(
+    compressed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()  # "Exif\0\0" and a TIFF directory
+    text = PngInfo()
+    profile = f"\nexif\n{len(data):8d}\n{data.hex()}\n"
+    text.add_text("Raw profile type exif", profile, zip=compressed)
+    levels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(levels).save(tmp_path / "x.png", pnginfo=text)
+    whole = open_picture(tmp_path / "x.png")
+    assert whole.size == (60, 80)
+    monkeypatch.setattr(files, "STRIPS", 0)
+    load = PngImageFile.load
+
+    def load_a_strip(picture: PngImageFile) -> object:
+        assert picture.size != (80, 60), "the whole picture is decoded"
+        return load(picture)
+
+    monkeypatch.setattr(PngImageFile, "load", load_a_strip)
+    in_strips = open_picture(tmp_path / "x.png")
+    assert in_strips.size == (60, 80)
+    np.testing.assert_array_equal(in_strips.brightness, whole.brightness)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"tRNS", bytes(4_000_000)),
+        20_000 * chunk(b"tRNS", bytes(6)),
+        100 * chunk(b"tRNS", bytes(40_000)),
+    ],
+    ids=["huge", "repeated", "both"],
+)
+@pytest.mark.parametrize("place", ["before", "between"])
+def test_transparent_colors_too_large_or_too_many_take_no_memory(
+    place: str, extra: bytes, tmp_path: Path
+) -> None:
+    levels = np.random.default_rng(0).integers(1, 256, (300, 200, 3), np.uint8)
+    path = tmp_path / "x.png"
+    Image.fromarray(levels).save(path, transparency=(1, 2, 3))
+    png_file = path.read_bytes()
+    before = png_file[: png_file.index(b"IDAT") - 4]
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in levels))
+    first, rest = chunk(b"IDAT", pixels[:1000]), chunk(b"IDAT", pixels[1000:])
+    middle = extra + first + rest if place == "before" else first + extra + rest
+    path.write_bytes(before + middle + chunk(b"IEND", b""))
+    with Image.open(path) as picture:
+        tracemalloc.start()
+        try:
+            rows = [np.asarray(strip.convert("RGB")) for strip in png.strips(path, picture, 30)]
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    np.testing.assert_array_equal(np.concatenate(rows), levels)
+    assert peak < 1_500_000
 
 
 def save(picture: Picture, path: Path) -> str:

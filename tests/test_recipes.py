@@ -11,6 +11,7 @@ import pytest
 
 from nndl import recipes
 from nndl.cli import ladder, train
+from nndl.cli.errors import UsageError
 from nndl.dataset import Dataset
 from nndl.ladder import run as ladder_run
 from nndl.recipes import RECIPES, Fading, Recipe
@@ -157,6 +158,56 @@ def test_settings_of_training_can_be_changed_but_not_the_network_of_a_recipe(
     assert len(load_history(out / "history.json")) == 2
     with pytest.raises(ValueError, match="its own network and distortions: omit --hidden"):
         train.main(["--recipe", "conv-minutes", "--hidden", "30"])
+
+
+def test_a_run_of_the_ladder_is_not_resumed_with_another_recipe(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def reports(line: str) -> None:
+        raise Killed
+
+    monkeypatch.setattr(ladder_run, "SAVE_FROM", -1.0)
+    with pytest.raises(Killed):
+        ladder_run.run(tmp_path, "conv-minutes", 0, reports)
+    later = dataclasses.replace(small.settings, eta=0.01)
+    monkeypatch.setitem(RECIPES, "conv-minutes", dataclasses.replace(small, settings=later))
+    with pytest.raises(ValueError, match="delete it, and run the recipe again"):
+        ladder_run.run(tmp_path, "conv-minutes", 0, lambda line: None)
+
+
+def test_one_epoch_of_a_recipe_with_warm_up_is_enough_to_try_it(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--recipe", "conv-minutes", "--epochs", "1", "--quiet"]) == 0
+    [folder] = (tmp_path / "results" / "runs").iterdir()
+    assert folder.name == "unnamed-conv-minutes"
+    with pytest.raises(UsageError, match="schedule spans all epochs, 1, which cannot become 2"):
+        train.main(["--resume", str(folder), "--epochs", "2"])
+
+
+def test_a_recipe_distorts_images_in_their_own_shape(
+    small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = tuple(
+        Dataset(np.pad(s.images.reshape(-1, 28, 28), ((0, 0), (0, 0), (0, 12))), s.labels)
+        for s in SETS
+    )
+    monkeypatch.setattr(train, "load_data", lambda *_: wide)
+    shapes = []
+    original = Fading.__call__
+
+    def noted(self: Fading, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        shapes.append(self.distortion.shape)
+        return original(self, images, rng)
+
+    monkeypatch.setattr(Fading, "__call__", noted)
+    flags = ["--recipe", "conv-minutes", "--epochs", "2", "--quiet", "--out", str(tmp_path / "r")]
+    assert train.main(flags) == 0
+    assert set(shapes) == {(28, 40)}
 
 
 def test_every_recipe_has_a_name_of_its_own() -> None:

@@ -323,6 +323,11 @@ class Config:
                 raise ValueError(f"the recipe has its own network and distortions: omit {flags}")
             settings = RECIPES[given["recipe"]].settings.record()
             of_recipe = {n: settings[o.hyper] for n, o in OPTIONS.items() if o.hyper}
+            # The warm-up belongs to the recipe's own number of epochs.
+            epochs = given.get("epochs", settings["epochs"])
+            of_recipe["warmup"] *= min(1.0, epochs / settings["epochs"])
+            if given.get("momentum") == 0:
+                of_recipe["nesterov"] = False
             return cls(**of_recipe | dict(given))
         scheduled = given.get("schedule", "constant") != "constant" or given.get("warmup")
         return cls(**({"halve_after": None} if scheduled else {}) | dict(given))
@@ -375,6 +380,11 @@ class Config:
             for name, value in given.items()
             if name not in self.may_change and value != getattr(self, name)
         ]
+        if len(differ) == 1 and "epochs" in given and self.schedule != "constant":
+            raise ValueError(
+                f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot "
+                f"become {given['epochs']}: leave --epochs out, or start another run"
+            )
         if differ:
             raise ValueError(f"the run has other settings: {'; '.join(differ)}; leave them out")
         return replace(self, **given)

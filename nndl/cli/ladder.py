@@ -2,6 +2,8 @@
 
 nndl ladder list
 nndl ladder run fast-conv --seeds 0 1 2
+nndl ladder ensemble conv-best
+nndl ladder report
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nndl.cli.options import Parser, path_of, program_name, whole_number
+from nndl.cli.options import Parser, import_plots, path_of, program_name, whole_number
+from nndl.files import make_folder, write_text
+from nndl.ladder import ensemble
 from nndl.ladder.run import result_path, run
 from nndl.recipes import RECIPES
 
@@ -35,7 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     sub.set_defaults(command=list_all)
 
     sub = commands.add_parser(
-        "run", help="train recipes on 60,000 images; finished seeds are not run again"
+        "run", help="train recipes and measure them; finished seeds are not run again"
     )
     sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
     sub.add_argument(
@@ -46,6 +50,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="default: from 0, as many as the recipe is to be measured with",
     )
     sub.set_defaults(command=run_all)
+
+    sub = commands.add_parser("ensemble", help="measure the networks of a recipe together")
+    sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
+    sub.add_argument(
+        "--seeds",
+        nargs="+",
+        type=whole_number(0),
+        metavar="SEED",
+        help="the networks (default: all that have been trained)",
+    )
+    sub.set_defaults(command=ensemble_all)
+
+    sub = commands.add_parser("report", help="write LADDER.md and its picture")
+    sub.set_defaults(command=report)
     for sub in commands.choices.values():
         sub.add_argument(
             "--results",
@@ -69,3 +87,28 @@ def run_all(args: argparse.Namespace) -> None:
     for name in args.names:
         for seed in args.seeds or range(RECIPES[name].n):
             run(args.results, name, seed, lambda line: print(line, flush=True))
+
+
+def ensemble_all(args: argparse.Namespace) -> None:
+    """Measure the ensembles; a record that is there is written again."""
+    for name in args.names:
+        record = ensemble.run(args.results, name, args.seeds)
+        print(
+            f"{ensemble.ensemble_path(args.results, name)}: {len(record['members'])} networks, "
+            f"{record['correct']:,} of {record['of']:,} by the mean of probabilities, "
+            f"{record['vote_correct']:,} by vote, {record['shifted_correct']:,} with shifts"
+        )
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the page of the ladder, and its picture into the folder figures."""
+    import_plots()
+    from nndl import plots
+    from nndl.ladder.picture import draw
+    from nndl.ladder.report import render
+
+    page, picture = args.results / "LADDER.md", args.results / "figures" / "ladder.svg"
+    make_folder(picture.parent)
+    plots.save(draw(args.results), picture)
+    write_text(page, render(args.results))
+    print(f"wrote {page} and {picture}")

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     write_text(args.out, page.html)
     print(f"written to {args.out}: {len(page.html):,} bytes, weights as {page.number}")
-    if page.differ is not None and test is not None:
+    if page.number == "float16" and page.differ is not None and test is not None:
         n = f"{len(page.differ):,} of {len(test):,} images of {printable(test.name)}"
         print(f"rounding the weights to {page.number} changes the label of {n}")
         for index, label, read in page.differ[:SHOWN]:

@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         return 0
     parts = [name, *["conv"] * bool(config.conv), *config.conv, *config.hidden]
+    if config.recipe:
+        parts = [name, config.recipe]
     folder = existing or RunFolder(args.out or free_name(RUNS, "-".join(map(str, parts)).lower()))
     make_folder(folder.path)
     try:
@@ -131,7 +133,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--resume",
         type=path_of,
         metavar="RUN",
-        help="resume a run from its last checkpoint; with a larger --epochs, also a finished run",
+        help="resume a run from its last checkpoint; with a larger --epochs, also a finished run "
+        "without a schedule",
     )
     group.add_argument(
         "--checkpoint-seconds",
@@ -297,7 +300,7 @@ def run(
     checkpoints = Checkpoints(folder.checkpoint_path, settings, _used(data), config=config.record())
 
     recipe = RECIPES[config.recipe] if config.recipe else None
-    fading = recipe.transform(len(history), config.epochs) if recipe else None
+    fading = recipe.transform(len(history), config.epochs, training.shape) if recipe else None
     transform: Transform | None = fading
     if config.expand in DISTORTIONS:
         transform = DISTORTIONS[config.expand](shape=training.shape)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from math import ceil
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -59,6 +58,7 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
     with folder_lock(kept.parent):
         net, seconds = _train(name, seed, training, kept.with_name("checkpoint.npz"), report)
         save(net, kept, recipe=name, seed=seed)
+        kept.with_name("checkpoint.npz").unlink(missing_ok=True)
         correct = evaluate(net, test).correct
         record = as_record(name, seed, net, correct, len(test), len(training), seconds)
         write_text(path, json.dumps(record, indent=1) + "\n")
@@ -95,7 +95,12 @@ def _train(
     settings = recipe.settings
     for_weights, for_training = np.random.default_rng(seed).spawn(2)
     if path.exists():
-        net, state, settings = load_checkpoint(path, {"training": training})
+        net, state, began = load_checkpoint(path, {"training": training})
+        if began != settings or repr(net) != repr(recipe.network(rng=0)):
+            raise ValueError(
+                f"{path} was begun with another network or other settings than the recipe {name} "
+                "has now: delete it, and run the recipe again"
+            )
         before = float(read_about(path)["core_seconds"])
     else:
         net, before = recipe.network(rng=for_weights), 0.0
@@ -106,6 +111,8 @@ def _train(
         return before + process_time() - start
 
     def checkpoint(net: Network, state: State) -> None:
+        if seconds() <= SAVE_FROM:
+            return
         sets = {"training": training}
         save_checkpoint(path, net, state, settings, sets, core_seconds=seconds())
 
@@ -113,8 +120,8 @@ def _train(
         done = len(state.history)
         if transform is not None:
             transform.epoch = done
+        checkpoint(net, state)
         if seconds() > SAVE_FROM:
-            checkpoint(net, state)
             report(f"{name}, seed {seed}: {done} of {settings.epochs} epochs, {seconds():.0f} s")
 
     train(
@@ -125,7 +132,7 @@ def _train(
         transform=transform,
         threads=1,
         after_epoch=after_epoch,
-        checkpoint=checkpoint if ceil(settings.epochs) > 2 else None,
+        checkpoint=checkpoint,
     )
     return net, seconds()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from nndl.ensemble import plurality
 
 __all__ = ["Reading", "Result", "best_epoch", "vote"]
 
@@ -64,14 +67,11 @@ def vote(results: list[Result]) -> list[tuple[int, int]]:
     """Return the mistakes of a plurality vote among networks, as (image index, predicted digit).
 
     Each result lists its own mistakes as [index, predicted]; every other image was classified
-    correctly. If several digits have the most votes, the one that came first counts, as in the
-    author's program.
+    correctly. `plurality` breaks ties.
     """
     mistakes = [dict(map(tuple, result["final"]["mistakes"])) for result in results]
     correct = -1
-    wrong = []
-    for index in sorted(set().union(*mistakes)):
-        votes = Counter(predicted.get(index, correct) for predicted in mistakes)
-        if (winner := votes.most_common(1)[0][0]) != correct:
-            wrong.append((index, winner))
-    return wrong
+    images = sorted(set().union(*mistakes))
+    labels = [[predicted.get(index, correct) for index in images] for predicted in mistakes]
+    winners = plurality(np.array(labels, int)).tolist()
+    return [pair for pair in zip(images, winners, strict=True) if pair[1] != correct]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from nndl.inference import infer
 from nndl.network import Network
 from nndl.notebook import ConfusionMatrix
 from nndl.validation import check, check_classes, check_dataset, one_hot
+
+if TYPE_CHECKING:
+    from nndl.ensemble import Ensemble
 
 __all__ = [
     "Mistakes",
@@ -54,7 +57,9 @@ class Score:
         return self.correct / self.n
 
 
-def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 0.0) -> Score:
+def evaluate(
+    net: Network | Ensemble, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 0.0
+) -> Score:
     """Return the cost and the accuracy on a data set.
 
     The cost is the mean over the n images, weighted if they have weights, plus
@@ -78,7 +83,7 @@ def evaluate(net: Network, data: Dataset, lmbda: float = 0.0, lmbda_l1: float = 
     return measure(net, data, lmbda, lmbda_l1)
 
 
-def measure(net: Network, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
+def measure(net: Network | Ensemble, data: Dataset, lmbda: float, lmbda_l1: float) -> Score:
     """Do the work of `evaluate`, for arguments that are already validated."""
     total, correct, n = 0.0, 0, 0
     counts = data.has_classes or data.is_multi_label
@@ -104,7 +109,7 @@ def _right(a: Array, labels: NDArray[Any]) -> int:
     return int((a.argmax(axis=0) == labels).sum())
 
 
-def accuracy(net: Network, data: Dataset) -> float:
+def accuracy(net: Network | Ensemble, data: Dataset) -> float:
     """Return the fraction of images classified correctly, in [0, 1]; see `Score`.
 
     Raises as `evaluate`, and ValueError for real-valued outputs.
@@ -121,7 +126,7 @@ def accuracy(net: Network, data: Dataset) -> float:
     return sum(_right(a, labels) for _, a, labels in _outputs(net, data)) / len(data)
 
 
-def confusion_matrix(net: Network, data: Dataset) -> ConfusionMatrix:
+def confusion_matrix(net: Network | Ensemble, data: Dataset) -> ConfusionMatrix:
     """Return how often label i (row) was predicted as j (column), shape (n_out, n_out).
 
     It is an array of int64, which a notebook displays as a picture.
@@ -154,7 +159,7 @@ class Mistakes:
     confidence: NDArray[np.float64]
 
 
-def mistakes(net: Network, data: Dataset, k: int | None = None) -> Mistakes:
+def mistakes(net: Network | Ensemble, data: Dataset, k: int | None = None) -> Mistakes:
     """Return the k most confident mistakes, or all; raises as `evaluate`."""
     if k is not None and (not isinstance(k, int | np.integer) or k < 0):
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
@@ -196,7 +201,7 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def _outputs(net: Network, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[Any]]]:
+def _outputs(net: Network | Ensemble, data: Dataset) -> Iterator[tuple[Array, Array, NDArray[Any]]]:
     """Yield (z, a, labels) of the output layer for a block of images at a time."""
     for rows, z, a in infer(net, data.images):
         yield z, a, data.labels[rows]

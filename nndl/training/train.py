@@ -23,9 +23,9 @@ from nndl._typing import Array
 from nndl.batches import Transform
 from nndl.dataset import Dataset, warn_of_missing_classes
 from nndl.network import Network
+from nndl.parallel import computing
 from nndl.rng import Rng, Streams
 from nndl.step import Weights
-from nndl.threads import one_thread
 from nndl.training.averaging import Average, restore
 from nndl.training.diagnosis import EPOCHS, diagnose
 from nndl.training.environment import environment
@@ -234,14 +234,14 @@ def train(
         try:
             for epoch in epochs:
                 row: dict[str, float] = {
-                    "eta": rate(epoch + 0.5),
+                    "eta": float(rate(epoch + 0.5)),
                     "seconds": perf_counter() - start,
                 }
                 pause.epoch_ended()
                 if average is not None:
                     average.update(len(history) + 1, 0)
                 with average.in_use() if average is not None else nullcontext():
-                    row |= _measure(net, sets, *penalty)
+                    row |= _measure(net, sets, *penalty, threads)
                     _check_finite(row, len(history))
                     history.append(row)
                     enough = len(history) == EPOCHS and len(training) >= ENOUGH
@@ -294,11 +294,15 @@ def _sets(
 
 
 def _measure(
-    net: Network, sets: Mapping[str, Dataset], lmbda: float, lmbda_l1: float
+    net: Network,
+    sets: Mapping[str, Dataset],
+    lmbda: float,
+    lmbda_l1: float,
+    threads: int | None,
 ) -> dict[str, float]:
     """Return cost, count and accuracy of each set, if it has one, with the keys of History."""
     row: dict[str, float] = {}
-    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+    with computing(threads), np.errstate(over="ignore", invalid="ignore"):
         for name, data in sets.items():
             score = measure(net, data, lmbda, lmbda_l1)
             row[f"{name}_cost"] = score.cost

@@ -105,9 +105,10 @@ def _decoded(file: Image.Image, path: Path) -> Picture:
     """Decode a file that Pillow has opened, in memory for little more than its pixels."""
     width, height = file.size
     in_strips = width * height > STRIPS and png.fits(file)
-    # Pillow would decode all of a PNG file to look for EXIF data behind the pixels.
-    has_exif = not in_strips or "exif" in file.info
-    orientation = file.getexif().get(0x0112, 1) if has_exif else 1
+    # Of a PNG file, Pillow decodes all to look for EXIF data behind the pixels. The method of the
+    # base class reads what stands before them: eXIf, the text of ImageMagick, or XMP.
+    exif = Image.Image.getexif(file) if in_strips else file.getexif()
+    orientation = exif.get(0x0112, 1)
     frames = int(getattr(file, "n_frames", 1)) if file.format != "MPO" else 1
     file.draft(None, (LONGEST, LONGEST))  # JPEG is decoded at a half, a quarter or an eighth
     small = _reduced(file, path, in_strips=in_strips)

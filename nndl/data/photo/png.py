@@ -101,17 +101,19 @@ class _Inflated:
     def _idat(self, file: BinaryIO) -> Iterator[bytes]:
         """Yield the compressed bytes, and check them."""
         file.seek(len(SIGNATURE))
+        seen_idat = False
         while len(start := file.read(8)) == 8:
             length, name = struct.unpack(">I4s", start)
             if name == b"IEND":
                 return
+            seen_idat |= name == b"IDAT"
             crc, left = zlib.crc32(name), length
             while left and (data := file.read(min(left, CHUNK))):
                 left -= len(data)
                 crc = zlib.crc32(data, crc)
                 if name == b"IDAT":
                     yield data
-                elif name == b"tRNS":
-                    self.kept.append((name, data))
+                elif name == b"tRNS" and length == 6 and not self.kept and not seen_idat:
+                    self.kept.append((name, data))  # the transparent color, of 16 bits a channel
             if left == 0 and file.read(4) != struct.pack(">I", crc):
                 raise ValueError(f"the checksum of chunk {name!r} is wrong")

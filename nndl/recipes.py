@@ -1,7 +1,7 @@
 """Recipes: networks beyond the book, each with the settings that train it.
 
-Each is a rung of the ladder in results/LADDER.md: the best accuracy found for its budget of
-seconds on one core. They were chosen on the validation set.
+Each is a rung of the ladder in results/LADDER.md, with a budget of seconds on one core. The first
+four were chosen on the validation set; conv-best, dense and dense-distorted are not tuned yet.
 """
 
 from __future__ import annotations

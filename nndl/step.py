@@ -104,23 +104,23 @@ class Weights:
             if self.add_v is None or self.add_v[0] is not self.v_w:
                 self.add_v = self.v_w, self.adder(self.v_w), self.adder(self.v_b)
             _, add_w, add_b = self.add_v
-        take_step(self.b, self.v_b, add_b, delta_b, ones, step.alpha, step.mu, ahead=step.ahead)
-        if step.l1 and self.sign is None:
-            self.sign = np.empty_like(self.w)
-        numbers = step.alpha, step.mu, step.decay, step.l1
-        if self.w.size < LARGE:
-            take_step(self.w, self.v_w, add_w, delta, x, *numbers, self.sign, step.ahead)
+        alpha, mu, ahead = step.alpha, step.mu, step.ahead
+        take_step(self.b, self.v_b, add_b, delta_b, ones, alpha, mu, 0.0, 0.0, None, ahead)
+        w, decay, l1 = self.w, step.decay, step.l1
+        if l1 and self.sign is None:
+            self.sign = np.empty_like(w)
+        if w.size < LARGE:
+            take_step(w, self.v_w, add_w, delta, x, alpha, mu, decay, l1, self.sign, ahead)
             return
 
         def part(rows: slice) -> None:
             w, v = self.w[rows], None if self.v_w is None else self.v_w[rows]
             sign = None if self.sign is None else self.sign[rows]
-            take_step(
-                w, v, self.adder(w if v is None else v), delta[rows], x, *numbers, sign, step.ahead
-            )
+            add = self.adder(w if v is None else v)
+            take_step(w, v, add, delta[rows], x, alpha, mu, decay, l1, sign, ahead)
 
         numbers_at_a_time = A_PART if self.m < EXAMPLES else A_PART_OF_MANY
-        run(self.m, part, parts_of(len(self.w), self.w.size, numbers_at_a_time))
+        run(self.m, part, parts_of(len(w), w.size, numbers_at_a_time))
 
     @property
     def shapes(self) -> str:
@@ -174,4 +174,7 @@ def take_step(
     if v is not None:
         if decay:
             add_scaled(v, -decay, w)
-        add_scaled(w, 1 + ahead, v) if ahead else np.add(w, v, out=w)
+        if ahead:
+            add_scaled(w, 1 + ahead, v)
+        else:
+            w += v

@@ -2,27 +2,27 @@
 
 A picture is a column of height x width x maps numbers, the maps of a pixel side by side. A
 convolution is a dense layer whose inputs are the patches of the pictures, and its equations are
-those of `Dense`; `nndl.patches` has the products. Pictures are processed in blocks that fit into
+those of `Dense`; `nndl.blocks` has the products. Pictures are processed in blocks that fit into
 the processor's cache, by several threads if the mini-batch is large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain, pairwise
 from math import prod
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
 from nndl.blas import Adder, add_scaled, columns
+from nndl.blocks import Block, Blocks, take, turned
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
-from nndl.parallel import run
-from nndl.patches import Patches, Rows, Whole
+from nndl.parallel import EXAMPLES, run
+from nndl.patches import most_together, right_operand
+from nndl.pooling import Later, by_place_in_pool, pool, unpool
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
@@ -33,10 +33,10 @@ class Planes(Shape):
     """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
 
 
-BLOCK = 2**18  # numbers in the gathered rows of a block of pictures: 1 MiB in float32
+BLOCK = 2**19  # numbers in the patches of a block of pictures: 2 MiB in float32
+BLOCKS = 4  # of a mini-batch that is worth threads, at least
 PARTS = 16  # of nabla_w in memory at a time
 LARGE = 2**20  # numbers in the outputs of a mini-batch that are worth threads
-FEW_MAPS = 4  # up to so many input maps, whole patches are gathered
 
 
 class Conv(Weights, Layer):
@@ -79,7 +79,7 @@ class Conv(Weights, Layer):
     """
 
     buffers = (
-        *("m", "x", "a", "w_by_row", "blocks", "works", "later"),
+        *("m", "x", "a", "blocks", "works", "later"),
         *("nabla_x", "nabla_b", "nabla_w", "delta_from"),
     )
     nabla_b: Array  # of `delta_from`
@@ -120,8 +120,9 @@ class Conv(Weights, Layer):
             )
         self.shape_in, self.shape_padded = (*sides, c), (height, width, c)
         rows, across = ((side - self.size) // self.stride + 1 for side in (height, width))
-        self.shape_z = (rows, across, self.maps)
-        self.shape_out = _pooled(self, self.shape_z, self.pool)
+        self.shape_out = _pooled(self, (rows, across, self.maps), self.pool)
+        rows, across = (self.pool * n for n in self.shape_out[:2])
+        self.shape_z = (rows, across, self.maps)  # of the outputs that fill pools
         k = self.size**2
         fan = (k * c, max(1, k * self.maps // self.pool**2))
         self.draw(self.init, (self.maps, k * c), rng, dtype, fan)
@@ -129,18 +130,22 @@ class Conv(Weights, Layer):
         return (self.maps, *self.shape_out[:2])
 
     def allocate(self, m: int) -> None:
-        self.m, self.blocks, self.works = m, self.blocks_of(m), Works()
+        self.m, self.blocks, self.works = m, self.blocks_of(m), Blocks()
         self.a = columns(prod(self.shape_out), m, self.w.dtype)
         self.nabla_x = columns(prod(self.shape_in), m, self.w.dtype)
         self.delta_from: Array | None = None
         self.prepare_steps()
 
     def blocks_of(self, m: int) -> list[slice]:
-        """Cut m pictures into blocks that fit into the processor's cache."""
+        """Cut m pictures into blocks that fit into the cache and that threads share."""
         (height, _, c), (rows, across, maps) = self.shape_padded, self.shape_z
         largest = max(height * across * self.size * c, 2 * rows * across * maps)
-        n = -(-m // max(1, BLOCK // largest)) if m else 0
-        ends = [m * i // n for i in range(n + 1) if n]
+        n = max(1, BLOCK // largest)
+        if m >= EXAMPLES:
+            n = min(n, -(-m // BLOCKS))
+        group = min(n, most_together(self.w.size * across))
+        n, whole = n - n % group, m - m % group
+        ends = sorted({*range(0, whole, n), whole, m})
         return [slice(i, j) for i, j in pairwise(ends)]
 
     def adder(self, w: Array) -> Adder:
@@ -158,39 +163,36 @@ class Conv(Weights, Layer):
 
     def feedforward(self, x: Array) -> Array:
         outputs = columns(prod(self.shape_out), x.shape[1], self.w.dtype)
-        filters, works = self._w_by_row(), Works()
+        w_t, works = right_operand(self.w), Blocks()
         for block in self.blocks_of(x.shape[1]):
-            with _work(works, self, block) as work:
-                self._outputs(x, block, filters, work, outputs)
+            with take(works, self, block) as work:
+                self._outputs(x, block, w_t, work, outputs)
         return outputs
 
     def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
         if x.shape[1] != self.m:
             self.allocate(x.shape[1])
-        self.x, self.w_by_row, self.delta_from = x, self._w_by_row(), None
+        self.x, self.delta_from, w_t = x, None, right_operand(self.w)
 
         for work in chain.from_iterable(self.works.values()):
             work.gathered = None  # of an earlier mini-batch
 
         def block(some: slice) -> Later:
-            with _work(self.works, self, some) as work:
-                return self._outputs(x, some, self.w_by_row, work, self.a)
+            with take(self.works, self, some) as work:
+                return self._outputs(x, some, w_t, work, self.a)
 
         self.later = run(self.m, block, self.blocks)
         return self.a
 
-    def _w_by_row(self) -> Array:
-        """Return the weights as (size, maps, size x input maps)."""
-        return np.ascontiguousarray(self.w.reshape(self.maps, self.size, -1).swapaxes(0, 1))
-
-    def _outputs(self, x: Array, some: slice, filters: Array, work: _Work, outputs: Array) -> Later:
+    def _outputs(self, x: Array, some: slice, w_t: Array, work: Block, outputs: Array) -> Later:
         """Compute the outputs of a block; return where the largest of each pool was."""
+        a = outputs[:, some]
+        z = work.z if self.pool > 1 else a.T.reshape(work.m, *self.shape_z)
         work.gather(x[:, some], some)
-        work.x.times(filters, work.z)  #                           z = w @ x for each patch  (25)
-        largest, later = _pool(work.z_pictures, self.shape_out, self.pool)
+        np.matmul(work.patches, w_t, out=z)  #                     z = w @ x for each patch  (25)
+        largest, later = pool(z.reshape(*z.shape[:2], self.pool, -1, self.maps))
         b = np.tile(self.b[:, 0], self.shape_out[1])  # for a row: longer sums are faster
         row_by_row = (*largest.shape[:2], len(b))
-        a = outputs[:, some]
         z = a.T.reshape(row_by_row)
         np.add(largest.reshape(row_by_row), b, out=z)  #           + b                       (25)
         if (a_z := self.activation(a, a)) is not a:  #             a = sigma(z)              (25)
@@ -218,27 +220,26 @@ class Conv(Weights, Layer):
 
     def _differentiate(self, delta: Array, nabla_x: Array | None) -> None:
         """Compute nabla_b and nabla_w, and nabla_x where it is asked for."""
+        w_turned = None if nabla_x is None else turned(self)
 
         def block(some: slice, later: Later) -> tuple[Array, Array]:
             delta_a = delta[:, some].T.reshape(-1, self.maps)
-            with _work(self.works, self, some) as work:
+            with take(self.works, self, some) as work:
                 if work.gathered != some:
                     work.gather(self.x[:, some], some)
-                delta_z = work.before_pooling(delta_a, later)
-                nabla_w = work.x.gradient(delta_z)  #              delta @ x.T               BP4
-                if nabla_x is not None:
-                    work.x.transposed(self.w_by_row, delta_z)  #   w.T @ delta               BP2
-                    work.scatter(nabla_x[:, some])
-            return work.ones[: len(delta_a)] @ delta_a, nabla_w  # delta                     BP3
+                work.unpool(delta_a, later)
+                nabla_w = work.gradient()  #                       delta @ x.T               BP4
+                if nabla_x is not None and w_turned is not None:
+                    work.backward(w_turned, nabla_x[:, some])  #   w.T @ delta               BP2
+            return work.ones @ delta_a, nabla_w  #                 delta                     BP3
 
-        nabla_b, nabla_w = np.zeros_like(self.b[:, 0]), np.zeros_like(self.w_by_row)
+        nabla_b, nabla_w = np.zeros_like(self.b[:, 0]), np.zeros_like(self.w)
         for i in range(0, len(self.blocks), PARTS):
             some = slice(i, i + PARTS)
             for part_b, part_w in run(self.m, block, self.blocks[some], self.later[some]):
                 nabla_b += part_b
                 nabla_w += part_w
-        self.nabla_b, self.nabla_w = nabla_b[:, None], nabla_w.swapaxes(0, 1).reshape(self.w.shape)
-        self.delta_from = delta
+        self.nabla_b, self.nabla_w, self.delta_from = nabla_b[:, None], nabla_w, delta
 
     def update(self, delta: Array, step: Step) -> None:
         nabla_b, nabla_w = self.gradient(delta)
@@ -255,76 +256,6 @@ class Conv(Weights, Layer):
         pool = f", pool {self.pool}" if self.pool > 1 else ""
         size = f"{self.size}x{self.size}"
         return f"Conv({self.maps}, {size}, {self.activation}{stride}{padding}{pool})"
-
-
-class _Work:
-    """The arrays in which one thread works on a block of m pictures."""
-
-    def __init__(self, conv: Conv, m: int) -> None:
-        self.conv, self.m, (rows, across, maps) = conv, m, conv.shape_z
-        c, dtype = conv.shape_in[2], conv.w.dtype
-        arguments = (m, conv.shape_padded, (rows, across), conv.size, conv.stride, dtype)
-        self.x: Patches = Whole(*arguments) if c <= FEW_MAPS else Rows(*arguments)
-        self.z = np.empty((rows, m * across, maps), dtype)
-        self.z_pictures = self.z.reshape(rows, m, across, maps).swapaxes(0, 1)
-        self.padded: Array | None = None
-        if conv.padding:
-            self.padded = np.zeros((m, *conv.shape_padded), dtype)
-            self.inside = self._inside(self.padded)
-        self.gathered: slice | None = None
-        self.ones = np.ones(m * prod(conv.shape_out[:2]), dtype)
-
-    def gather(self, x: Array, block: slice) -> None:
-        """Gather the patches of the columns x, which are this block."""
-        height, width, c = self.conv.shape_in
-        if self.conv.planes:
-            pictures = x.T.reshape(self.m, c, height, width).transpose(0, 2, 3, 1)
-        else:
-            pictures = x.T.reshape(self.m, height, width, c)
-        if self.padded is not None:
-            self.inside[...], pictures = pictures, self.padded
-        self.x.gather(pictures)
-        self.gathered = block
-
-    def before_pooling(self, delta: Array, later: Later) -> Array:
-        """Return delta of z, (rows, m x across, maps).
-
-        An output that was not the largest of its pool had no influence: its delta is 0.
-        """
-        _unpool(delta.reshape(self.m, *self.conv.shape_out), later, self.conv.pool, self.z_pictures)
-        return self.z
-
-    def scatter(self, nabla_x: Array) -> None:
-        """Add the patches up into the columns nabla_x."""
-        out, self.gathered = nabla_x.T.reshape(self.m, *self.conv.shape_in), None
-        if self.padded is None:
-            self.x.scatter(out)
-        else:
-            padded = np.empty_like(self.padded)
-            self.x.scatter(padded)
-            out[...] = self._inside(padded)
-
-    def _inside(self, padded: Array) -> Array:
-        """Return a view of the pixels that are not padding."""
-        p, (height, width, _) = self.conv.padding, self.conv.shape_in
-        return padded[:, p : p + height, p : p + width]
-
-
-Works = dict[int, list[_Work]]
-"""Arrays that no thread works in, by the number of pictures."""
-
-
-@contextmanager
-def _work(works: Works, conv: Conv, block: slice) -> Iterator[_Work]:
-    """Take arrays for a block from ``works``, or make them, and leave them there for the next."""
-    m = block.stop - block.start
-    of_this_size = works.setdefault(m, [])
-    try:
-        work = of_this_size.pop()
-    except IndexError:
-        work = _Work(conv, m)
-    yield work
-    of_this_size.append(work)
 
 
 class MaxPool(Layer):
@@ -368,60 +299,22 @@ class MaxPool(Layer):
             pictures = x.T.reshape(m, c, height, width).transpose(0, 2, 3, 1)
         else:
             pictures = x.T.reshape(m, height, width, c)
-        largest, later = _pool(pictures, self.shape_out, self.size)
+        largest, later = pool(self._pools(pictures))
         return largest.reshape(m, -1).T, later
 
     def backward(self, delta: Array) -> Array:
         m = delta.shape[1]
         spread = np.zeros((m, *self.shape_in), delta.dtype)
-        _unpool(delta.T.reshape(m, *self.shape_out), self.later, self.size, spread)
+        unpool(delta.T.reshape(m, *self.shape_out), self.later, self._pools(spread))
         return spread.reshape(m, -1).T
+
+    def _pools(self, pictures: Array) -> Array:
+        """Return a view of the pixels that fill pools, ordered for `_pool`."""
+        height, width = (self.size * n for n in self.shape_out[:2])
+        return by_place_in_pool(pictures[:, :height, :width], self.size)
 
     def __repr__(self) -> str:
         return f"MaxPool({self.size})"
-
-
-# Pooling of pictures, (m, height, width, maps).
-
-Later = tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]
-"""For rows, then columns: where the second, third, ... of a pool is larger than those before."""
-
-
-def _pool(z: Array, shape_out: Shape, size: int) -> tuple[Array, Later]:
-    """Return the largest of each pool, (m, height/size, width/size, maps), and where it was."""
-    height, width = size * shape_out[0], size * shape_out[1]
-    largest, rows = _largest([z[:, i:height:size, :width] for i in range(size)])
-    largest, across = _largest([largest[:, :, i::size] for i in range(size)])
-    return largest, (rows, across)
-
-
-def _largest(parts: list[Array]) -> tuple[Array, list[NDArray[np.bool_]]]:
-    largest, later = parts[0], []
-    for part in parts[1:]:
-        later.append(part > largest)
-        largest = np.maximum(part, largest)
-    return largest, later
-
-
-def _unpool(delta: Array, later: Later, size: int, out: Array) -> None:
-    """Write each delta into ``out`` where the largest of its pool was, and 0 beside it."""
-    if size == 1:
-        out[...] = delta
-        return
-    m, height, width, c = delta.shape
-    rows, across = later
-    wide = np.empty((m, height, width * size, c), delta.dtype)
-    _scatter(delta, across, [wide[:, :, i::size] for i in range(size)])
-    fitting = out[:, : height * size, : width * size]
-    out[:, height * size :], out[:, :, width * size :] = 0, 0
-    _scatter(wide, rows, [fitting[:, i::size] for i in range(size)])
-
-
-def _scatter(delta: Array, later: list[NDArray[np.bool_]], parts: list[Array]) -> None:
-    """Write delta to the last part that was larger than those before it, and 0 to the others."""
-    for part, larger in zip(parts[:0:-1], later[::-1], strict=True):
-        np.multiply(delta, larger, out=part)
-        delta = np.subtract(delta, part, out=parts[0])
 
 
 # Validation.

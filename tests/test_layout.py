@@ -24,7 +24,7 @@ ROOT = Path(nndl.__file__).parent
 ORDER = """
 _typing text bars html files threads parallel rng schedules plots notebook
 activations costs initializers released blas dataset validation step batches
-layers patches conv stack inference network normalization differences
+layers patches pooling blocks conv stack inference network normalization differences
 training data storage
 ensemble recipes ladder estimator pretrained export book reproduction cli __main__
 """

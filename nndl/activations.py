@@ -6,12 +6,11 @@ the dtype of its input. It writes into ``out`` if that is given; ``out`` may be 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.special import expit
 
 from nndl._typing import Array
+from nndl.named import Named
 
 __all__ = ["ACTIVATIONS", "Activation", "LeakyReLU", "identity", "leaky_relu", "relu"]
 __all__ += ["scaled_tanh", "sigmoid", "softmax", "tanh"]
@@ -20,7 +19,7 @@ __all__ += ["scaled_tanh", "sigmoid", "softmax", "tanh"]
 _ONE = {char: np.ones((), char) for char in "fd"}
 
 
-class Activation:
+class Activation(Named):
     """A function of the weighted input z, applied to each neuron separately (except softmax).
 
     Examples
@@ -30,8 +29,6 @@ class Activation:
     >>> sigmoid.prime(sigmoid(np.zeros((1, 1))))
     array([[0.25]])
     """
-
-    name: str
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         """Return a = sigma(z), shape (n, m), written into ``out`` if that is given."""
@@ -55,17 +52,6 @@ class Activation:
             f"{self.name} outputs are not probabilities: use predict for labels, or feedforward "
             "for the outputs themselves"
         )
-
-    def __init_subclass__(cls) -> None:
-        cls.name = vars(cls).get("name", cls.__name__.lower())
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def __reduce__(self) -> Any:
-        if ACTIVATIONS.get(self.name) is self:
-            return self.name.replace("-", "_")  # copying and unpickling return this object
-        return object.__reduce__(self)
 
 
 class Sigmoid(Activation):
@@ -149,15 +135,11 @@ class LeakyReLU(Activation):
     Raises ValueError unless 0 < slope < 1.
     """
 
-    name = "leaky-relu"
-    default = 0.01
-
-    def __init__(self, slope: float = default) -> None:
+    def __init__(self, slope: float = 0.01) -> None:
         if not 0 < slope < 1:
             raise ValueError(f"slope must be between 0 and 1, like 0.01, not {slope!r}")
         self.slope = float(slope)
-        if slope != self.default:
-            self.name = f"{self.name}({self.slope!r})"
+        self.name = "leaky-relu" if slope == 0.01 else f"leaky-relu({self.slope!r})"
 
     def __call__(self, z: Array, out: Array | None = None) -> Array:
         a: Array = np.maximum(z, self.slope * z, out=out)
@@ -221,3 +203,4 @@ softmax = Softmax()
 ACTIVATIONS: dict[str, Activation] = {
     f.name: f for f in (sigmoid, tanh, scaled_tanh, relu, leaky_relu, identity, softmax)
 }
+Activation.table = ACTIVATIONS

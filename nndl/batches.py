@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
+from nndl.arrays import aligned
 from nndl.dataset import Dataset
 from nndl.validation import as_permutation, check_transformed
 
@@ -38,9 +39,9 @@ def mini_batches(
     images, (table, row_of), dtype = dataset.images, targets, targets[0].dtype
     order = as_permutation(order, len(dataset))
     n, chunk = len(order), max(1, CHUNK // size) * size
-    raw = np.empty((min(chunk, n), images.shape[1]), images.dtype)
-    x = raw if images.dtype == dtype else np.empty_like(raw, dtype)
-    y = np.empty((len(raw), table.shape[1]), dtype)
+    raw = aligned((min(chunk, n), images.shape[1]), images.dtype)
+    x = raw if images.dtype == dtype else aligned(raw.shape, dtype)
+    y = aligned((len(raw), table.shape[1]), dtype)
     weights = dataset.weights
     c = None if weights is None else np.empty(len(raw), dtype)
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nndl._typing import Array
-from nndl.patches import Patches, aligned, most_together, right_operand
+from nndl.arrays import aligned
+from nndl.patches import Patches, most_together, right_operand
 from nndl.pooling import Later, by_place_in_pool, unpool
 
 if TYPE_CHECKING:

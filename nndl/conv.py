@@ -16,7 +16,8 @@ from numpy.typing import DTypeLike
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
-from nndl.blas import Adder, add_scaled, columns
+from nndl.arrays import columns
+from nndl.blas import Adder, add_scaled
 from nndl.blocks import Block, Blocks, take, turned
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape

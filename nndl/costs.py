@@ -6,21 +6,21 @@ computed from z, so that it stays finite when a rounds to 0 or 1.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
+from nndl.named import Named
 
 __all__ = ["COSTS", "Cost", "cross_entropy", "log_likelihood", "quadratic"]
 
 
-class Cost:
+class Cost(Named):
     """What a network minimizes: the mean of `value` over the training examples."""
 
-    name: ClassVar[str]
     accepts: ClassVar[tuple[Activation, ...]] = ()  # allowed output activations; empty: all
 
     def check(self, activation: Activation) -> None:
@@ -39,17 +39,6 @@ class Cost:
     def delta(self, z: Array, a: Array, y: Array, activation: Activation) -> Array:
         """Return delta = dC/dz of each example, shape (n_out, m)."""
         raise NotImplementedError
-
-    def __init_subclass__(cls) -> None:
-        cls.name = vars(cls).get("name", cls.__name__.lower())
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def __reduce__(self) -> Any:
-        if COSTS.get(self.name) is self:
-            return self.name.replace("-", "_")  # copying and unpickling return this object
-        return object.__reduce__(self)
 
 
 class Quadratic(Cost):
@@ -128,3 +117,4 @@ cross_entropy = CrossEntropy()
 log_likelihood = LogLikelihood()
 
 COSTS: dict[str, Cost] = {c.name: c for c in (quadratic, cross_entropy, log_likelihood)}
+Cost.table = COSTS

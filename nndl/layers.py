@@ -14,7 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid
-from nndl.blas import Adder, accumulate, affine, columns, transposed
+from nndl.arrays import columns
+from nndl.blas import Adder, accumulate, affine, transposed
 from nndl.initializers import Initializer, default
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions

@@ -21,7 +21,8 @@ from numpy.typing import DTypeLike
 
 from nndl._typing import Array
 from nndl.activations import Activation, identity, softmax
-from nndl.blas import Adder, add_scaled, columns
+from nndl.arrays import columns
+from nndl.blas import Adder, add_scaled
 from nndl.conv import Conv, Planes
 from nndl.initializers import Initializer
 from nndl.layers import Dense, Layer, Shape
@@ -219,9 +220,7 @@ class BatchNorm(Weights, Layer):
 
     def update(self, delta: Array, step: Step) -> None:
         nabla_b, nabla_w = self.gradient(delta)
-        step = copy.copy(step)
-        step.decay, step.l1, step.beta = 0.0, 0.0, 1.0
-        self.move(nabla_w, None, nabla_b, None, step)
+        self.move(nabla_w, None, nabla_b, None, step.unregularized)
         n = self.x.size // len(self.w)
         if n > 1:
             mean, variance, _, _ = self.batch

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nndl._typing import Array
-from nndl.blas import Adder, add_scaled, parts_of
+from nndl.arrays import aligned, aligned_copy
+from nndl.blas import Adder, add_scaled
 from nndl.initializers import Initializer
-from nndl.parallel import EXAMPLES, run
+from nndl.large import LARGE, run_by_rows
 from nndl.validation import Parameter, check_drawn
 
 __all__ = ["Step", "Weights", "take_step"]
@@ -24,20 +25,16 @@ _TINY = 2.0**-80
 _NEAR_0 = {np.dtype(t).itemsize: (np.array(-_TINY, t), np.array(_TINY, t)) for t in "fd"}
 
 
-# Weights that do not fit into the cache take their step some rows at a time, so that a velocity is
-# still there when it is added. For many examples, products of few rows take longer than that saves.
-LARGE, A_PART, A_PART_OF_MANY = 2**18, 2**16, 2**18
-
-
 class Step:
     """The numbers of one step with m of n examples.
 
     `alpha` is -eta/m, `beta` is 1 - decay with `decay` = eta lmbda/n, `l1` is eta lmbda_l1/n
     (equations 93, 97), `mu` the momentum coefficient (107), `ahead` the same for Nesterov's
     momentum, else 0. A step is `plain` without momentum and L1: it is then one gemm for each array.
+    `unregularized` is the same step without L2 and L1, for biases.
     """
 
-    __slots__ = ("ahead", "alpha", "beta", "decay", "l1", "mu", "plain")
+    __slots__ = ("ahead", "alpha", "beta", "decay", "l1", "mu", "plain", "unregularized")
 
     def __init__(
         self,
@@ -52,7 +49,9 @@ class Step:
         self.alpha, self.mu, self.ahead = -eta / m, mu, mu * nesterov
         self.decay, self.l1 = eta * lmbda / n, eta * lmbda_l1 / n
         self.beta = 1 - self.decay
-        self.plain = not (mu or lmbda_l1)
+        self.plain, self.unregularized = not (mu or lmbda_l1), self
+        if lmbda or lmbda_l1:
+            self.unregularized = Step(m, n, eta, mu=mu, nesterov=nesterov)
 
 
 class Weights:
@@ -78,7 +77,7 @@ class Weights:
     ) -> None:
         """Draw weights of the given shape, and biases; see `Initializer.draw`."""
         w, b = check_drawn(init, shape, *init.draw(shape, rng, dtype, fan))
-        vars(self).update(w=np.ascontiguousarray(w, dtype), b=np.ascontiguousarray(b, dtype))
+        vars(self).update(w=aligned_copy(w, dtype), b=aligned_copy(b, dtype))
         self.reset()
 
     def reset(self) -> None:
@@ -98,29 +97,26 @@ class Weights:
     def move(self, delta: Any, x: Any, delta_b: Any, ones: Any, step: Step) -> None:
         """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
         if step.mu and self.v_w is None:
-            self.v_w, self.v_b = np.zeros_like(self.w), np.zeros_like(self.b)
+            self.v_w, self.v_b = (aligned_copy(0 * p, p.dtype) for p in (self.w, self.b))
         add_w, add_b = self.add_w, self.add_b
         if self.v_w is not None and self.v_b is not None:
             if self.add_v is None or self.add_v[0] is not self.v_w:
                 self.add_v = self.v_w, self.adder(self.v_w), self.adder(self.v_b)
             _, add_w, add_b = self.add_v
-        alpha, mu, ahead = step.alpha, step.mu, step.ahead
-        take_step(self.b, self.v_b, add_b, delta_b, ones, alpha, mu, 0.0, 0.0, None, ahead)
-        w, decay, l1 = self.w, step.decay, step.l1
-        if l1 and self.sign is None:
-            self.sign = np.empty_like(w)
-        if w.size < LARGE:
-            take_step(w, self.v_w, add_w, delta, x, alpha, mu, decay, l1, self.sign, ahead)
+        take_step(self.b, self.v_b, add_b, delta_b, ones, step.unregularized)
+        if step.l1 and self.sign is None:
+            self.sign = aligned(self.w.shape, self.w.dtype)
+        if self.w.size < LARGE:
+            take_step(self.w, self.v_w, add_w, delta, x, step, self.sign)
             return
 
         def part(rows: slice) -> None:
             w, v = self.w[rows], None if self.v_w is None else self.v_w[rows]
             sign = None if self.sign is None else self.sign[rows]
             add = self.adder(w if v is None else v)
-            take_step(w, v, add, delta[rows], x, alpha, mu, decay, l1, sign, ahead)
+            take_step(w, v, add, delta[rows], x, step, sign)
 
-        numbers_at_a_time = A_PART if self.m < EXAMPLES else A_PART_OF_MANY
-        run(self.m, part, parts_of(len(w), w.size, numbers_at_a_time))
+        run_by_rows(self.w, self.m, part)
 
     @property
     def shapes(self) -> str:
@@ -140,21 +136,12 @@ class Weights:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if "w" in state:
+            vars(self).update({k: aligned_copy(state[k], state[k].dtype) for k in "wb"})
             self.allocate(0)
 
 
 def take_step(
-    w: Array,
-    v: Array | None,
-    add: Adder,
-    delta: Array,
-    x: Array,
-    alpha: float,
-    mu: float = 0.0,
-    decay: float = 0.0,
-    l1: float = 0.0,
-    sign: Array | None = None,
-    ahead: float = 0.0,
+    w: Array, v: Array | None, add: Adder, delta: Any, x: Any, step: Step, sign: Any = None
 ) -> None:
     """Move w, shape (n_out, n_in), in place, by delta (n_out, m) and inputs x (n_in, m).
 
@@ -163,18 +150,22 @@ def take_step(
     Nesterov's momentum (Sutskever et al. 2013), with ``ahead`` = mu, is w <- w - mu v before and
     w <- w + (1 + mu) v after. ``add`` adds alpha delta @ x.T to w or v; ``sign`` is a buffer.
     """
-    if l1:
+    if step.l1:
         sign = w.clip(*_NEAR_0[w.itemsize], out=sign)  # sgn(w) * _TINY, before w moves
-    if v is not None and ahead:
-        add_scaled(w, -mu, v)
-        mu *= 1 - decay  # decay w, of the w before: decay (w - mu v), below, and decay mu v
-    add(delta, x, alpha, 1 - decay if v is None else mu)
-    if sign is not None and l1:
-        add_scaled(w if v is None else v, -l1 / _TINY, sign)
+    if v is None:
+        add(delta, x, step.alpha, step.beta)
+    elif not step.ahead:
+        add(delta, x, step.alpha, step.mu)
+    else:
+        add_scaled(w, -step.mu, v)
+        # `decay` w, of the w before: decay (w - mu v), below, and decay mu v.
+        add(delta, x, step.alpha, step.mu * step.beta)
+    if step.l1:
+        add_scaled(w if v is None else v, -step.l1 / _TINY, sign)
     if v is not None:
-        if decay:
-            add_scaled(v, -decay, w)
-        if ahead:
-            add_scaled(w, 1 + ahead, v)
+        if step.decay:
+            add_scaled(v, -step.decay, w)
+        if step.ahead:
+            add_scaled(w, 1 + step.ahead, v)
         else:
             w += v

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from nndl.blas import accumulate, affine, columns, transposed
+from nndl.arrays import columns
+from nndl.blas import accumulate, affine, transposed
 from nndl.data import Dataset
 from nndl.layers import Dense
 from nndl.network import Network
@@ -55,7 +56,7 @@ def test_a_step_matches_its_formula(
         delta, a = (np.repeat(array, 2, axis=1)[:, ::2] for array in (delta, a))
     kept = None if mu is None else v
     add = accumulate(w if kept is None else kept, m)
-    take_step(w, kept, add, delta, a, alpha, mu or 0.0, decay, l1)
+    take_step(w, kept, add, delta, a, Step(1, 1, -alpha, decay / -alpha, l1 / -alpha, mu or 0.0))
     tolerance = (
         {"rtol": 1e-4, "atol": 1e-5 * max(1, m / 10) ** 0.5}
         if dtype is np.float32
@@ -94,7 +95,7 @@ def test_products_match_their_formulas(
 def test_l1_moves_weights_by_a_constant_and_keeps_zeros(dtype: type) -> None:
     w = np.array([[3.0, -2.0, 0.0, 1e-20, -0.25]], dtype)
     delta, a = np.zeros((1, 1), dtype), np.zeros((5, 1), dtype)
-    take_step(w, None, accumulate(w, 1), delta, a, -1.0, l1=0.5)
+    take_step(w, None, accumulate(w, 1), delta, a, Step(1, 1, 1.0, lmbda_l1=0.5))
     np.testing.assert_array_equal(w, np.array([[2.5, -1.5, 0, -0.5, 0.25]], dtype))
 
 
@@ -103,7 +104,7 @@ def test_inputs_of_a_step_are_not_modified(dtype: type, rng: np.random.Generator
     w, delta, a = (rng.normal(size=s).astype(dtype) for s in ((3, 4), (3, 5), (4, 5)))
     kept = delta.copy(), a.copy()
     v = np.zeros_like(w)
-    take_step(w, v, accumulate(v, 5), delta, a, -0.5, 0.5, 0.1, 0.1)
+    take_step(w, v, accumulate(v, 5), delta, a, Step(1, 1, 0.5, 0.1, 0.1, 0.5))
     np.testing.assert_array_equal(delta, kept[0])
     np.testing.assert_array_equal(a, kept[1])
 
@@ -121,7 +122,7 @@ def test_inputs_of_a_step_are_not_modified(dtype: type, rng: np.random.Generator
 )
 def test_weights_that_blas_would_copy_raise_runtime_error(w: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match=r"C-contiguous.*change them by weights\[l\]"):
-        take_step(w, None, accumulate(w, 2), np.ones((3, 2)), np.ones((4, 2)), -0.5)
+        take_step(w, None, accumulate(w, 2), np.ones((3, 2)), np.ones((4, 2)), Step(2, 2, 1.0))
 
 
 def test_assigning_to_parameters_copies_the_values(rng: np.random.Generator) -> None:

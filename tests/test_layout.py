@@ -23,7 +23,7 @@ ROOT = Path(nndl.__file__).parent
 # module, insert its name above everything that it imports.
 ORDER = """
 _typing text bars html files threads parallel rng schedules plots notebook
-activations costs initializers released blas dataset validation step batches
+named activations costs initializers arrays released large blas dataset validation step batches
 layers patches pooling blocks conv stack inference network normalization differences
 training data storage
 ensemble recipes ladder estimator pretrained export book reproduction cli __main__

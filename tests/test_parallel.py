@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nndl import blas, conv, inference, parallel, released, step
+from nndl import blas, conv, inference, large, parallel, released, step
 from nndl.activations import relu, softmax, tanh
 from nndl.conv import Conv, MaxPool
 from nndl.costs import log_likelihood
@@ -38,11 +38,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "EXAMPLES", 1)
     monkeypatch.setattr(conv, "BLOCK", 700)
     monkeypatch.setattr(conv, "LARGE", 1)
-    monkeypatch.setattr(blas, "_MULTIPLICATIONS", 40)
-    monkeypatch.setattr(blas, "_FEW_COLUMNS", 1)
-    monkeypatch.setattr(blas.parts_of, "__defaults__", (200,))
+    monkeypatch.setattr(large, "_MULTIPLICATIONS", 40)
+    monkeypatch.setattr(large, "_FEW_COLUMNS", 1)
+    monkeypatch.setattr(large.parts_of, "__defaults__", (200,))
     monkeypatch.setattr(step, "LARGE", 50)
-    monkeypatch.setattr(step, "A_PART_OF_MANY", 30)
+    monkeypatch.setattr(large, "ROWS_OF_MANY", 30)
 
 
 def network(name: str) -> Network:
@@ -92,9 +92,9 @@ def test_the_work_is_shared_by_the_threads(name: str, monkeypatch: pytest.Monkey
         calls = list(zip(*arguments, strict=True))
         return run(m, wait if len(calls) == 2 else part, *arguments)
 
-    for module in (blas, conv, step):
+    for module in (large, conv):
         monkeypatch.setattr(module, "run", together)
-    monkeypatch.setattr(blas.parts_of, "__defaults__", (30 * 64 * 20,))
+    monkeypatch.setattr(large.parts_of, "__defaults__", (30 * 64 * 20,))
     net, data = network(name), digits(40)
     list(net.sgd(data, 1, 40, 0.1, rng=1, threads=2))
 

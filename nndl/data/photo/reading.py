@@ -5,7 +5,7 @@ network decides, since the one that comes with the package is unsure of images t
 Of all ways to group the pieces of ink into digits, the one of lowest cost is taken. The cost of a
 digit is the negative logarithm of its probability (LeCun, Bottou, Bengio and Haffner,
 "Gradient-based learning applied to document recognition", 1998, section VI, reads checks like
-this), plus a cost of what is unlikely by its geometry.
+this), plus a cost of what is unlikely by its geometry. The probability is a mean over five `looks`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nndl.data.photo.ink import Ink, find_ink, resized
+from nndl.data.photo.looks import LOOKS, looks
 from nndl.data.photo.normalize import image_of, stroke_width
 from nndl.data.photo.segment import (
     Piece,
@@ -74,7 +75,7 @@ class Digit:
     digit : int
         What it is read as.
     probability : float
-        The network's output for it.
+        The network's output for it: the mean over five looks, slightly turned and scaled.
     box : tuple of int
         Left, top, width and height, in pixels of the picture.
     image : ndarray of float32, shape (784,)
@@ -349,11 +350,12 @@ class _Reader:
         return DIGIT - float(np.log(max(probability, 1e-6))) + WIDE * wide + small
 
     def _outputs(self, pieces: Sequence[Piece]) -> list[Floats]:
-        """Return the network's outputs for each piece; each is computed once."""
+        """Return the network's mean outputs for the looks of each piece; computed once."""
         new = [p for p in dict.fromkeys(pieces) if p not in self.seen]
         if new:
             images = [image_of(self.ink.depth, self.labels, p) for p in new]
-            outputs = self.outputs(np.stack(images, axis=1)).T
+            outputs = self.outputs(looks(np.stack(images, axis=1)))
+            outputs = outputs.reshape(len(outputs), len(LOOKS), -1).mean(axis=1).T
             self.seen.update(zip(new, zip(images, outputs, strict=True), strict=True))
         return [self.seen[p][1] for p in pieces]
 

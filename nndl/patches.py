@@ -80,12 +80,19 @@ def most_together(multiplications: int) -> int:
 
 
 def right_operand(w: Array) -> Array:
-    """Return a copy of w.T, (k, n) for w (n, k), in the layout that is multiplied fastest."""
-    rows_begin_at_cache_lines = w.shape[0] * w.itemsize % CACHE_LINE == 0
-    source = w.T if rows_begin_at_cache_lines else w
-    copy = aligned(source.shape, w.dtype)
+    """Return a copy of w.T, (k, n) for w (n, k), in the layout that is multiplied fastest.
+
+    Rows, or columns, begin at cache lines. Columns are faster for OpenBLAS if rows are long
+    enough and their number does not fill its registers.
+    """
+    n, k = w.shape
+    by_rows = n % 32 == 0 or k < 128
+    source = w.T if by_rows else w
+    line = CACHE_LINE // w.itemsize
+    copy = aligned((len(source), -(-source.shape[1] // line) * line), w.dtype)
+    copy = copy[:, : source.shape[1]]
     copy[...] = source
-    return copy if rows_begin_at_cache_lines else copy.T
+    return copy if by_rows else copy.T
 
 
 def _view(x: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:

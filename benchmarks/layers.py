@@ -81,12 +81,12 @@ def profile(name: str, threads: int, steps: int) -> None:
         end="",
     )
     print(f"{passes / seconds / 1e9:.0f} GFLOP/s; sgemm {gemm_rate(1):.0f} on one thread")
-    print(f"{'':46s}{''.join(f'{part:>10s}' for part in PARTS)}   GFLOP/s")
+    print(f"{'':32s}{''.join(f'{part:>10s}' for part in PARTS)}   GFLOP/s")
     for layer, by_part, work in zip(net.layers, times, works, strict=True):
         us = [1e6 * median(by_part[part]) / m if by_part[part] else 0.0 for part in PARTS]
         flop = work * (2 if layer is net.layers[0] else 3)
         rate = f"{flop / sum(us) / 1e3:9.0f}" if work else ""
-        print(f"{layer!s:46s}{''.join(f'{v:10.1f}' for v in us)} {rate}")
+        print(f"{layer!s:32s}{''.join(f'{v:10.1f}' for v in us)} {rate}")
 
 
 def main(argv: list[str] | None = None) -> None:

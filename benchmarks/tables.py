@@ -40,16 +40,23 @@ def render(record: dict[str, Any]) -> str:
 
 
 def _table(race: dict[str, Any]) -> str:
-    unit, scale = ("s", 1.0) if race["images"] >= 50_000 else ("us an image", 1e6 / race["images"])
+    unit, scale = (
+        ("s an epoch", 1.0) if race["images"] >= 50_000 else ("µs per image", 1e6 / race["images"])
+    )
     learned = "" if race["inference"] else " accuracy after a round |"
     lines = [
-        f"| {race['title']} | threads | {unit} | times nndl |{learned}",
+        f"| {race['title']} | threads | {unit} | time / nndl's |{learned}",
         "|---|---|---|---|" + ("---|" if learned else ""),
     ]
     for row in race["rows"]:
         value, base = scale * median(row["seconds"]), _base(race["rows"], row["threads"])
         ratio = f"{median(t / b for t, b in zip(row['seconds'], base, strict=True)):.2f}"
-        cells = [row["name"], str(row["threads"]), f"{value:.3g}", ratio if base else ""]
+        cells = [
+            row["name"],
+            str(row["threads"]),
+            f"{float(f'{value:.3g}'):,g}",
+            ratio if base else "",
+        ]
         if learned:
             known = row["accuracy"] is not None
             cells.append(f"{100 * row['accuracy']:.1f} %" if known else "")

@@ -42,7 +42,7 @@ html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
-pygments_style = "friendly"
+pygments_style = "a11y-light"
 exclude_patterns = ["_build", "jupyter_execute"]
 
 extensions = [
@@ -54,6 +54,7 @@ extensions = [
 # Warnings are errors, and so is a name of nndl in the types of a docstring that is not documented.
 nitpicky = True
 nitpick_ignore_regex = [("py:class", r"(?!nndl\.).*"), ("py:obj", ".*"), ("py:exc", ".*")]
+autodoc_preserve_defaults = True
 default_role = "py:obj"  # `train` in a docstring is a link where such a name is documented
 
 myst_enable_extensions = ["dollarmath"]
@@ -158,7 +159,7 @@ def show_results(app: Sphinx, name: str, source: list[str]) -> None:
     """Fill the pages of results, and lead links to them."""
     if name in RESULTS:
         text = (ROOT / "results" / RESULTS[name]).read_text(encoding="utf-8")
-        text = re.sub(r"\[([^]]+)\]\((book|replay|figures)/?\)", r"\1", text)  # folders
+        text = re.sub(r"\[([^]]+)\]\((book|replay|figures)/?\)", r"`results/\2`", text)  # folders
         source[0] = re.sub(r"\]\((?=(book|replay|figures)/)", "](../results/", text)
     for page, file in RESULTS.items():
         source[0] = re.sub(rf"\]\((\.\./)+results/{file}", f"](/{page}.md", source[0])

@@ -80,13 +80,13 @@ class Initializer:
 
 
 large = Initializer("large", lambda n_in, n_out: 1.0, 1.0)
-"""The book's first initialization: weights and biases N(0, 1), chapter 1."""
+"""The book's first initialization, chapter 1. Weights and biases are N(0, 1)."""
 
 default = Initializer("default", lambda n_in, n_out: n_in**-0.5, 1.0)
-"""The book's improved initialization: weights N(0, 1/n_in), biases N(0, 1), chapter 3."""
+"""The book's improved initialization, chapter 3. Weights are N(0, 1/n_in), biases N(0, 1)."""
 
 lecun = Initializer("lecun", lambda n_in, n_out: n_in**-0.5, 0.0)
-"""LeCun et al. 1998, "Efficient BackProp", section 4.6: weights N(0, 1/n_in), biases 0."""
+"""LeCun et al. 1998, "Efficient BackProp", section 4.6. Weights are N(0, 1/n_in), biases 0."""
 
 glorot = Initializer("glorot", lambda n_in, n_out: (2 / (n_in + n_out)) ** 0.5, 0.0)
 """Glorot and Bengio 2010, equation (16), as a normal distribution; biases 0."""
@@ -95,11 +95,11 @@ he = Initializer("he", lambda n_in, n_out: (2 / n_in) ** 0.5, 0.0)
 """He et al. 2015, equation (10), for rectified linear units; biases 0."""
 
 network3 = Initializer("network3", lambda n_in, n_out: n_out**-0.5, 1.0)
-"""The book's program of chapter 6: weights N(0, 1/n_out), biases N(0, 1). The author later called
-n_out a slip for n_in."""
+"""The book's program of chapter 6. Weights are N(0, 1/n_out), biases N(0, 1). The author later
+called n_out a slip for n_in."""
 
 zeros = Initializer("zeros", lambda n_in, n_out: 0.0, 0.0)
-"""All 0. For output layers only: hidden neurons with equal weights would stay equal."""
+"""All 0. For output layers only, since hidden neurons with equal weights would stay equal."""
 
 INITIALIZERS: dict[str, Initializer] = {
     i.name: i for i in (large, default, lecun, glorot, he, network3, zeros)

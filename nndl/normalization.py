@@ -358,8 +358,8 @@ def fold(net: Network) -> Network:
     At inference, BatchNorm multiplies each neuron or map by a number and adds another. A Dense or
     Conv layer with identity activation directly below absorbs both in its weights and biases, and
     takes over the activation. For pictures without such a layer below, a convolution of size 1
-    takes the place of BatchNorm. So it is above a Conv that pools, if one of the numbers is
-    negative: the largest of a pool would become the smallest.
+    takes the place of BatchNorm. The same happens above a Conv that pools, if one of the numbers is
+    negative, since the largest of a pool would become the smallest.
 
     Raises
     ------

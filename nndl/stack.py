@@ -76,7 +76,7 @@ class Stack:
 
     @property
     def decaying(self) -> tuple[Array, ...]:
-        """The weights that L2 and L1 regularization shrink: not those of `BatchNorm`."""
+        """The weights that L2 and L1 regularization shrink, without those of `BatchNorm`."""
         return tuple(layer.w for layer in self.layers if layer.w is not None and layer.decays)
 
     @property

@@ -65,8 +65,8 @@ def test_a_rung_is_shown_with_spread_seconds_and_twin(results: Path) -> None:
     assert cells[2:7] == [
         "97.00 in 0.6 s",
         "0.010 short, 0.1 s over",
-        "96.99 ± 0.09",
-        "3 of 30",
+        "96.99\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.09",
+        "3 of 30 planned",
         "0.7 s",
     ]
     assert cells[8] == "60,000 x 2"

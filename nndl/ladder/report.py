@@ -38,13 +38,17 @@ NOTES = """\
   and without measurements.
 - **TFLOP**: three times the forward pass (a backward pass has two products for each one of it),
   counted as two for a multiplication and an addition, times images and epochs.
-- **PyTorch**: the same recipe in PyTorch, on one thread, from the same initial weights, with the
-  same images in the same order and the same distortions
-  ([ladder_torch.py](../benchmarks/ladder_torch.py)). Only dropout is drawn by PyTorch.
-- Fifteen labels of the test set are known to be wrong: differences
+{pytorch}- Fifteen labels of the test set are known to be wrong: differences
   above 99.85 % are not meaningful.
 """
 
+PYTORCH = """\
+- **PyTorch**: the same recipe in PyTorch, on one thread, from the same initial weights, with the
+  same images in the same order and the same distortions
+  ([ladder_torch.py](../benchmarks/ladder_torch.py)). Only dropout is drawn by PyTorch.
+"""
+
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 ENSEMBLE_GOAL, ENSEMBLE_SECONDS = 99.79, 5 * 3600
 
 
@@ -68,19 +72,28 @@ def render(results: Path) -> str:
         _section("Not yet run", missing),
         _tried(load_tried(folder)),
         _others(),
-        NOTES,
+        NOTES.format(pytorch=PYTORCH if twins else ""),
         _environments(rungs, twins) if rungs else "",
     ]
     return "\n".join(section for section in sections if section)
 
 
 def _rungs(rungs: dict[str, Rung], twins: dict[str, Rung]) -> str:
-    head = "rung network goal reached mean±sd n seconds TFLOP images hardware PyTorch n seconds"
-    rows = [_rung(RECIPES[name], rung, twins.get(name)) for name, rung in rungs.items()]
-    return _table("Rungs", [word.replace("±", " ± ") for word in head.split()], rows)
+    head = ["rung", "network", "goal", "reached", f"mean{PLUS_MINUS}sd", "n", "seconds"]
+    head += ["TFLOP", "images", "hardware"]
+    rows = [_rung(RECIPES[name], rung) for name, rung in rungs.items()]
+    if twins:
+        head += ["PyTorch", "n", "seconds"]
+        for name, row in zip(rungs, rows, strict=True):
+            row += _twin(twins.get(name))
+    return _table("Rungs", head, rows)
 
 
-def _rung(recipe: Recipe, rung: Rung, twin: Rung | None) -> list[str]:
+def _twin(twin: Rung | None) -> list[str]:
+    return [_spread(twin), str(len(twin)), _time(twin.seconds)] if twin else ["", "", ""]
+
+
+def _rung(recipe: Recipe, rung: Rung) -> list[str]:
     run = rung.runs[0]
     return [
         f"{recipe.title} (`{recipe.name}`)",
@@ -88,12 +101,11 @@ def _rung(recipe: Recipe, rung: Rung, twin: Rung | None) -> list[str]:
         f"{_percent(recipe.goal)} in {_time(recipe.seconds)}",
         _reached(rung.mean, recipe.goal, rung.seconds, recipe.seconds),
         _spread(rung),
-        str(len(rung)) + (f" of {recipe.n}" if len(rung) < recipe.n else ""),
+        str(len(rung)) + (f" of {recipe.n} planned" if len(rung) < recipe.n else ""),
         _time(rung.seconds),
         f"{run['flop'] / 1e12:.3g}",
         f"{run['images']:,} x {run['epochs']}",
         _hardware(rung),
-        *((_spread(twin), str(len(twin)), _time(twin.seconds)) if twin else ("", "", "")),
     ]
 
 
@@ -147,7 +159,12 @@ def _tried(tried: list[dict[str, Any]]) -> str:
 
 def _others() -> str:
     rows = [
-        [m.label, f"{m.accuracy:g}" + (f" ± {m.sd}" if m.sd else ""), str(m.n or ""), m.source]
+        [
+            m.label,
+            f"{m.accuracy:g}" + (f"{PLUS_MINUS}{m.sd}" if m.sd else ""),
+            str(m.n or ""),
+            m.source,
+        ]
         for m in MARKS
     ]
     about = "The marks of the picture; where n is empty, the source gives one number.\n\n"
@@ -192,7 +209,7 @@ def _percent(value: float, digits: int = 2) -> str:
 
 
 def _spread(rung: Rung) -> str:
-    return _percent(rung.mean) + ("" if rung.sd is None else f" ± {rung.sd:.2f}")
+    return _percent(rung.mean) + ("" if rung.sd is None else f"{PLUS_MINUS}{rung.sd:.2f}")
 
 
 def _time(seconds: float) -> str:

@@ -14,8 +14,8 @@ def pretrained() -> Network:
     """Return a new copy of the network that comes with the package.
 
     It reads images of 784 pixels, as `nndl.data.mnist_like` makes them, and has ten softmax
-    outputs. ``python -m nndl.pretrained.recipe`` trains it again; docs/own_digits.md gives its
-    accuracy.
+    outputs. ``python -m nndl.pretrained.recipe`` trains it again. The page "Reading your own
+    digits" gives its accuracy.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from nndl.reproduction.replay import REPLAYS, agreement, from_json
 
 __all__ = ["render"]
 
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 HEAD = """\
 # The book's results and ours
 
@@ -30,9 +31,10 @@ raw/256, as in the book.
 - **ours**: mean and standard deviation over n seeds, in float32.
 - **best**: the best seed. If the book gives the best of three runs, the best of our first three.
 - **inside**: whether the book's number lies in the interval that holds 95 % of single runs, as
-  estimated from our n runs (mean +- t sd sqrt(1 + 1/n)). If the book's number is the best of three
-  by that same number, the interval is that of the best of three normal draws: its mean is 0.85 sd
-  higher and its sd 0.75 times that of a single draw. One number in twenty is outside by chance.
+  estimated from our n runs (mean ± t sd sqrt(1 + 1/n)). If the book's number is the best of three
+  runs, chosen by the number that is compared, the interval is that of the best of three normal
+  draws: its mean is 0.85 sd higher and its sd 0.75 times that of a single draw. One number in
+  twenty is outside by chance.
 - **seconds**: median time of a run with all its measurements, on one core of a machine that ran
   other jobs at the same time.
 """
@@ -123,7 +125,7 @@ def _ours(results: list[Result], reading: Reading) -> list[str]:
         best = reading.of(max(results[: reading.best_of], key=Reading("validation_accuracy").of))
     else:
         best = better(values[: reading.best_of])
-    ours = _number(reading, center) + (f" ± {_number(reading, sd)}" if n > 1 else "")
+    ours = _number(reading, center) + (f"{PLUS_MINUS}{_number(reading, sd)}" if n > 1 else "")
     if reading.book is None or n < 2:
         inside = ""
     else:
@@ -160,8 +162,9 @@ def _replays(folder: Path) -> str:
             "## Replays of the author's runs\n",
             "With the author's seeds, the order of his random draws and Python 2's shuffle,",
             "`nndl.Network` in float64 gives the numbers that he published (`fig/*.json` of his",
-            "repository): counts exactly, costs to 1e-9 (`c3-reg-full` and `c3-eta-compare` to",
-            "5e-6). In `c3-reg-full` rounding errors grow until counts depend on single training",
+            "repository): counts exactly, except in the two chaotic records below, and costs to",
+            "1e-9 (`c3-reg-full` and `c3-eta-compare` to 5e-6). In `c3-reg-full` rounding errors",
+            "grow until counts depend on single training",
             "images. For this replay the order of every sum is fixed",
             "([rounding.py](../nndl/reproduction/rounding.py)) to one that gives all his counts.",
             "In four other orders one to five of the 60 counts are off by one image. With the sums",

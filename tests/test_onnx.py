@@ -197,9 +197,11 @@ def function(name: str):
 
 def for_recipes() -> list[Network]:
     layers = [Conv(3, 3, relu, pool=2, init=he), Conv(4, 2, tanh), Dropout(0.25), Dense(8)]
+    others = [Conv(3, 3, stride=2, padding=1), BatchNorm(relu), MaxPool(2), Dense(10, softmax)]
     return [
         Network([144, 30, 10], dropout=0.5, rng=0),
         Network([*layers, Dropout(0.5), Dense(10, softmax)], input_shape=(1, 12, 12), rng=0),
+        Network(others, input_shape=(1, 12, 12), rng=0),
     ]
 
 

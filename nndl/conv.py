@@ -71,6 +71,7 @@ class Conv(Weights, Layer):
     w : ndarray, shape (maps, size x size x input maps)
         A row for each filter; `filters` has them as pictures.
     b : ndarray, shape (maps, 1)
+        The biases; all places of a map share one.
 
     Raises
     ------

@@ -31,7 +31,8 @@ class Dataset:
     images : array_like, shape (n, n_in), (n, height, width) or (n, maps, height, width)
         Floats with finite values (the book's MNIST: float32, raw/256, so 0 <= pixel < 1), or
         uint8 with the raw values 0 to 255, which are divided by 256 when they are used. Other
-        integers are scaled by their range, as `scaled_integers` says. An image is stored as a row.
+        integers are scaled by their range, as the page "How to load data" says. An image is stored
+        as a row.
     labels : array_like of integers, shape (n,), or of floats, shape (n, k)
         The class of each image, 0 or more; or the desired outputs of a network with k outputs: 0
         and 1 where an image can have several labels at once, or real values.

@@ -24,8 +24,9 @@ POSITIONS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # (dx, dy), as the book 
 class Ensemble:
     """Networks that predict together, by the mean of their probabilities or by vote.
 
-    `accuracy`, `evaluate`, `confusion_matrix` and `mistakes` measure it as they measure a network:
-    its outputs are the mean probabilities, and its cost is their log-likelihood.
+    `nndl.accuracy`, `nndl.evaluate`, `nndl.confusion_matrix` and `nndl.training.metrics.mistakes`
+    measure it as they measure a network: its outputs are the mean probabilities, and its cost is
+    their log-likelihood.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class Ensemble:
         return labels
 
     def vote(self, images: ArrayLike) -> NDArray[np.intp]:
-        """Return the label that most networks predict, by `plurality`, for rows (n, n_in)."""
+        """Return the label that most networks predict for rows (n, n_in): see `plurality`."""
         x = _columns(self, images)
         return plurality(np.stack([_outputs(net, x).argmax(axis=0) for net in self.nets]))
 

@@ -99,8 +99,8 @@ def load_folder(folder: str | Path, *, dtype: DTypeLike = np.float32) -> Three:
       such sub-folders.
 
     Where there is no validation set, it is the last sixth of the training images: of each class,
-    if the file is sorted by class (see `split`). A test set that is not there is split off in the
-    same way.
+    if the file is sorted by class (see `nndl.data.split`). A test set that is not there is split
+    off in the same way.
 
     Parameters
     ----------

@@ -53,14 +53,14 @@ def save_checkpoint(
     path : str or Path
         Ending in .npz or .safetensors.
     net : Network
-        With its velocities. If `train` has given it the average of its weights, the weights that
-        ``state`` keeps are saved as its own.
+        With its velocities. If `nndl.train` has given it the average of its weights, the weights
+        that ``state`` keeps are saved as its own.
     state, settings : State, Settings
-        As `nndl.training.train` gives them to ``after_epoch``, and as they were given to `train`.
+        As `nndl.training.train` gives them to ``after_epoch``, and as they were given to it.
     sets : mapping of names to Datasets, optional
         What the run trains on and measures: `load_checkpoint` refuses to resume with others.
     **about
-        As for `save`; the same errors.
+        As for `nndl.save`; the same errors.
     """
     values, velocities = state_of(net), parameters(net, "v_")
     if state.raw:  # the network has the average
@@ -98,7 +98,7 @@ def load_checkpoint(
 ) -> tuple[Network, State, Settings]:
     """Read what `save_checkpoint` wrote: network, state and settings, the same to the last bit.
 
-    ``train(net, training, settings, state=state, ...)`` resumes from there. Raises as `load`.
+    ``train(net, training, settings, state=state, ...)`` resumes from there. Raises as `nndl.load`.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def load_checkpoint(
     sets : mapping of names to Datasets, optional
         As for `save_checkpoint`: ValueError if one of a name that both know has other content.
     activations, costs
-        As for `load`.
+        As for `nndl.load`.
     """
     check_own(activations, costs)
     with opened_description(path, CHECKPOINT) as (record, stored):
@@ -136,7 +136,7 @@ def load_checkpoint(
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """Return what `save` or `save_checkpoint` was given as ``about``; raises as `load`."""
+    """Return what `nndl.save` or `save_checkpoint` was given; raises as `nndl.load`."""
     with opened_description(path, NETWORK, CHECKPOINT) as (record, _):
         about: dict[str, Any] = record["about"]
         return about

@@ -48,7 +48,7 @@ def save(net: Network, path: str | Path, **about: Any) -> None:
     Parameters
     ----------
     net : Network
-        An activation or a cost of your own is saved by its ``name`` alone: pass it to `load`.
+        An activation or a cost of your own is saved by its ``name`` alone: pass it to `nndl.load`.
     path : str or Path
         Ending in .npz, in .safetensors (needs the library of that name), or in .json for the format
         of the book's network2, which can hold only layers of sigmoid neurons.
@@ -77,7 +77,7 @@ def load(
     activations: Mapping[str, Activation] | None = None,
     costs: Mapping[str, Cost] | None = None,
 ) -> Network:
-    """Read a network that `save` or the book's network2 wrote.
+    """Read a network that `nndl.save` or the book's network2 wrote.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def load(
 
 
 def save_network2(net: Network, path: str | Path) -> None:
-    """Write a network as network2 does, as JSON in a file of any name; raises as `save`."""
+    """Write a network as network2 does, as JSON in a file of any name; raises as `nndl.save`."""
     _save_network2(net, path, {})
 
 
 def load_network2(path: str | Path) -> Network:
-    """Read network2's JSON from a file of any name; raises as `load`."""
+    """Read network2's JSON from a file of any name; raises as `nndl.load`."""
     return _load(path, ".json")
 
 

@@ -21,7 +21,7 @@ class History:
         An entry for each epoch: "eta" (in the middle of the epoch, where it changes from step to
         step), "seconds" (of training only), and for each monitored set
         "<set>_cost" (without the L2 and L1 terms, unless `train` was asked for them),
-        "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]); see `Score`.
+        "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]); see `nndl.evaluate`.
     settings, environment : dict
         The hyper-parameters, and the software and hardware of the run.
     ended : str

@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Score:
-    """The result of `evaluate`: the cost, and how many of n images were classified correctly.
+    """The result of `nndl.evaluate`: the cost, and how many of n images were classified correctly.
 
     Where images can have several labels, those with all labels right are counted: outputs above 0.5
     for desired outputs of 1, and no others. Real values have no accuracy: ``measured`` is None, and
@@ -110,9 +110,9 @@ def _right(a: Array, labels: NDArray[Any]) -> int:
 
 
 def accuracy(net: Network | Ensemble, data: Dataset) -> float:
-    """Return the fraction of images classified correctly, in [0, 1]; see `Score`.
+    """Return the fraction of images classified correctly, in [0, 1]; see `nndl.evaluate`.
 
-    Raises as `evaluate`, and ValueError for real-valued outputs.
+    Raises as `nndl.evaluate`, and ValueError for real-valued outputs.
 
     Examples
     --------
@@ -160,7 +160,7 @@ class Mistakes:
 
 
 def mistakes(net: Network | Ensemble, data: Dataset, k: int | None = None) -> Mistakes:
-    """Return the k most confident mistakes, or all; raises as `evaluate`."""
+    """Return the k most confident mistakes, or all; raises as `nndl.evaluate`."""
     if k is not None and (not isinstance(k, int | np.integer) or k < 0):
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
     check_dataset(data, net.n_in, net.n_out)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.arrays import aligned
-from nndl.patches import Patches, most_together, right_operand
+from nndl.patches import Patches, right_operand, together
 from nndl.pooling import Later, by_place_in_pool, unpool
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class Block:
     def delta_of_groups(self) -> tuple[int, Array, Array]:
         """The size of a group of pictures, its delta as matrices, and the same as pictures."""
         (rows, across, maps), pool = self.conv.shape_z, self.conv.pool
-        most = most_together(self.conv.w.size * across)
-        group = next(n for n in range(most, 0, -1) if self.m % n == 0)
+        group = together(self.m, self.conv.w.size * across)
         delta = aligned((self.m // group, rows, group, pool, across // pool, maps), self.dtype)
         matrices = delta.reshape(self.m // group, rows, -1, maps).swapaxes(2, 3)
         return group, matrices, delta.swapaxes(1, 2)

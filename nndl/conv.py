@@ -22,7 +22,7 @@ from nndl.blocks import Block, Blocks, take, turned
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
 from nndl.parallel import EXAMPLES, run
-from nndl.patches import most_together, right_operand
+from nndl.patches import most_together, right_operand, together
 from nndl.pooling import Later, by_place_in_pool, pool, unpool
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
@@ -145,10 +145,13 @@ class Conv(Weights, Layer):
         n = max(1, BLOCK // largest)
         if m >= EXAMPLES:
             n = min(n, -(-m // BLOCKS))
-        group = min(n, most_together(self.w.size * across))
-        n, whole = n - n % group, m - m % group
-        ends = sorted({*range(0, whole, n), whole, m})
-        return [slice(i, j) for i, j in pairwise(ends)]
+        work = self.w.size * across  # of a row of places
+        most = min(n, most_together(work))
+        n -= n % most
+        ends = {*range(0, m, n), m}
+        if 2 * together(m % n or n, work) < most < m % n:  # products of few pictures are slower
+            ends.add(m - m % most)
+        return [slice(i, j) for i, j in pairwise(sorted(ends))]
 
     def adder(self, w: Array) -> Adder:
         def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from nndl._typing import Array
 from nndl.arrays import CACHE_LINE, aligned
 
-__all__ = ["Patches", "most_together", "right_operand"]
+__all__ = ["Patches", "most_together", "right_operand", "together"]
 
 _MULTIPLICATIONS = 1_000_000
 
@@ -77,6 +77,11 @@ class Patches:
 def most_together(multiplications: int) -> int:
     """Return how many pictures to put into one product, if one needs so many multiplications."""
     return max(1, _MULTIPLICATIONS // multiplications)
+
+
+def together(m: int, multiplications: int) -> int:
+    """Return the same for m pictures, which it divides."""
+    return next(n for n in range(most_together(multiplications), 0, -1) if m % n == 0)
 
 
 def right_operand(w: Array) -> Array:

@@ -138,7 +138,8 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
             text = file.read_text(encoding="utf-8")
             title = escape(file.relative_to(ROOT).as_posix())
             code = highlighter.highlight_block(text, "python", lineanchors="line")
-            yield page, {"title": title, "body": f"<h1>{title}</h1>{code}"}, "page.html"
+            body = f'<h1>{title}</h1><div class="file">{code}</div>'
+            yield page, {"title": title, "body": body}, "page.html"
 
 
 def drop_bars(app: Sphinx, doctree: nodes.document) -> None:

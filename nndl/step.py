@@ -97,7 +97,7 @@ class Weights:
     def move(self, delta: Any, x: Any, delta_b: Any, ones: Any, step: Step) -> None:
         """Take a step of any kind: w by BP4 for delta and inputs x, b by BP3 for delta_b."""
         if step.mu and self.v_w is None:
-            self.v_w, self.v_b = (aligned_copy(0 * p, p.dtype) for p in (self.w, self.b))
+            self.v_w, self.v_b = (aligned_copy(np.zeros_like(p), p.dtype) for p in (self.w, self.b))
         add_w, add_b = self.add_w, self.add_b
         if self.v_w is not None and self.v_b is not None:
             if self.add_v is None or self.add_v[0] is not self.v_w:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nndl import conv as conv_module
 from nndl._typing import Array
 from nndl.activations import ACTIVATIONS, Activation, identity, relu, softmax, tanh
+from nndl.blocks import take
 from nndl.conv import Conv, MaxPool
 from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
@@ -632,3 +633,27 @@ def test_an_activation_of_the_readers_own_need_not_write_into_out() -> None:
     np.testing.assert_array_equal(nets[0](x), nets[1](x))
     for ours, theirs in zip(*(net.backprop(x, [0, 1, 1, 0, 1])[1] for net in nets), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_of_equally_large_neurons_the_leftmost_and_then_the_uppermost_takes_delta() -> None:
+    net = Network([MaxPool(2), Dense(1)], input_shape=(1, 4, 2), rng=0, dtype=np.float64)
+    layer = net.layers[0]
+    x = np.array([[1, 1], [1, 1], [0, 1], [0, 1]], np.float64)  # two pools, one above the other
+    layer.forward(x.reshape(8, 1), None)
+    spread = layer.backward(np.array([[5.0], [7.0]])).reshape(4, 2)
+    assert spread.tolist() == [[5, 0], [0, 0], [0, 7], [0, 0]]
+
+
+def test_patches_of_an_earlier_mini_batch_are_not_used_again(rng: np.random.Generator) -> None:
+    net = Network([Conv(2, 3), Dense(2)], input_shape=(1, 6, 6), rng=0, dtype=np.float64)
+    layer, m = net.layers[0], 3
+    before, now = rng.normal(size=(2, 36, m))
+    delta = rng.normal(size=(32, m))
+    layer.forward(now, None)
+    expected = layer.gradient(delta)[1].copy()
+    layer.forward(before, None)
+    with take(layer.works, layer, slice(0, m)), take(layer.works, layer, slice(0, m)) as other:
+        other.gather(before, slice(0, m))  # as another thread may have done
+    layer.forward(now, None)
+    layer.works[m].reverse()  # the other thread's arrays come next
+    np.testing.assert_allclose(layer.gradient(delta.copy())[1], expected, rtol=1e-12)

@@ -76,6 +76,18 @@ def test_a_step_has_the_factors_of_the_update() -> None:
     assert step.decay == pytest.approx(0.5 * 5 / 50_000)
     assert step.l1 == pytest.approx(0.5 * 2 / 50_000)
     assert step.mu == 0.9
+    biases = step.unregularized
+    assert (biases.alpha, biases.mu) == (-0.05, 0.9)
+    assert (biases.decay, biases.l1, biases.beta) == (0, 0, 1)
+
+
+def test_a_velocity_begins_at_0_whatever_the_weights_are() -> None:
+    layer = Network([3, 2], rng=0).layers[0]
+    layer.w[0, 0] = np.inf
+    layer.allocate(1)
+    delta, x, one = (np.zeros((n, 1), np.float32) for n in (2, 3, 1))
+    layer.move(delta, x, delta, one, Step(1, 1, 1.0, mu=0.5))
+    np.testing.assert_array_equal(layer.v_w, np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("init", INITIALIZERS.values(), ids=repr)

@@ -44,7 +44,7 @@ class Conv(Weights, Layer):
     """A convolution with square filters, followed by max-pooling if asked for.
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
-    added and the activation applied. For monotonic activations, and all accepted ones are, this
+    added and the activation applied. For activations that never decrease, as all of nndl's, this
     equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of
     the work for 2 x 2.
 
@@ -78,10 +78,12 @@ class Conv(Weights, Layer):
     ValueError
         If a number is out of range, or the activation is softmax; when the network is built, if
         the pictures are smaller than a filter or than a pool.
+    TypeError
+        If the activation or the initializer is not one.
     """
 
     buffers = (
-        *("m", "x", "a", "blocks", "works", "later"),
+        *(*Weights.buffers, "m", "x", "a", "blocks", "works", "later"),
         *("nabla_x", "nabla_b", "nabla_w", "delta_from"),
     )
     nabla_b: Array  # of `delta_from`
@@ -98,11 +100,12 @@ class Conv(Weights, Layer):
         stride: int = 1,
         padding: int | str = 0,
     ) -> None:
+        check(maps=maps, size=size, pool=pool, stride=stride)
         if padding == "same":
-            if not isinstance(size, int) or size % 2 == 0:
-                raise ValueError(f"padding 'same' needs filters of odd size, not {size!r}")
+            if size % 2 == 0:
+                raise ValueError(f"padding 'same' needs filters of odd size, not {size}")
             padding = size // 2
-        check(maps=maps, size=size, pool=pool, stride=stride, padding=padding)
+        check(padding=padding)
         check_functions(activation, init)
         if activation is softmax:
             raise ValueError(
@@ -117,8 +120,10 @@ class Conv(Weights, Layer):
         self.planes = isinstance(shape, Planes) and c > 1
         height, width = (side + 2 * self.padding for side in sides)
         if min(height, width) < self.size:
+            padded = " with padding" if self.padding else ""
             raise ValueError(
-                f"{self!r} is larger than its pictures of {height} x {width}: use a smaller filter"
+                f"{self!r} is larger than its pictures of {height} x {width}{padded}: use a "
+                "smaller filter"
             )
         self.shape_in, self.shape_padded = (*sides, c), (height, width, c)
         rows, across = ((side - self.size) // self.stride + 1 for side in (height, width))
@@ -280,6 +285,8 @@ class MaxPool(Layer):
         If size is not whole and positive; when the network is built, if pictures are smaller.
     """
 
+    buffers = ("later",)
+
     def __init__(self, size: int = 2) -> None:
         check(size=size)
         self.size = int(size)
@@ -314,7 +321,7 @@ class MaxPool(Layer):
         return spread.reshape(m, -1).T
 
     def _pools(self, pictures: Array) -> Array:
-        """Return a view of the pixels that fill pools, ordered for `_pool`."""
+        """Return a view of the pixels that fill pools, ordered for `pool`."""
         height, width = (self.size * n for n in self.shape_out[:2])
         return by_place_in_pool(pictures[:, :height, :width], self.size)
 

@@ -33,7 +33,8 @@ _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
 _A_PART = 2**25  # multiplications, of half a millisecond
 
 # Weights that do not fit into the cache take their step some rows at a time, so that a velocity is
-# still there when it is added. For many examples, products of few rows take longer than that saves.
+# still in the cache when it is added. For many examples, products of few rows take longer than
+# that saves.
 LARGE, ROWS, ROWS_OF_MANY = 2**18, 2**16, 2**18  # numbers
 
 Product = Callable[[Array, Array], Array]

@@ -7,7 +7,7 @@ of a mini-batch. `delta` is always dC/dz of a layer, `nabla_a` always dC/da.
 from __future__ import annotations
 
 from math import prod
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -32,6 +32,7 @@ class Layer(Protocol):
     b: Any = None  # biases, (n_out, 1)
     statistics: tuple[str, ...] = ()  # names of other arrays that training changes and files keep
     decays: bool = True  # whether L2 and L1 regularization shrink w
+    buffers: ClassVar[tuple[str, ...]] = ()  # what each mini-batch overwrites and no copy needs
 
     def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
         """Draw the parameters for inputs of a given shape; return the shape of the outputs."""
@@ -58,11 +59,14 @@ class Layer(Protocol):
         """Take a step of gradient descent, in place."""
         return None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in self.buffers}
+
 
 class Dense(Weights, Layer):
     """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
 
-    buffers = ("m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed")
+    buffers = (*Weights.buffers, "m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed")
 
     def __init__(
         self, n_out: int, activation: Activation = sigmoid, init: Initializer = default
@@ -130,6 +134,8 @@ class Dropout(Layer):
     As in the book (chapter 3, "Dropout"), kept inputs are not scaled up in training; instead all
     inputs are multiplied by 1 - p at inference.
     """
+
+    buffers = ("mask",)
 
     def __init__(self, p: float = 0.5) -> None:
         check(p=p)

@@ -95,7 +95,7 @@ class Network(Stack):
     def deltas(
         self, x: Array, y: Array, rng: np.random.Generator | None, weights: Array | None = None
     ) -> Iterator[tuple[Layer, Array]]:
-        """Yield (layer, delta), from the last layer back to the first.
+        """Yield (layer, delta), from the last layer back to the lowest with weights.
 
         The cost of each example is multiplied by its weight, if there are ``weights``, (m,).
         A layer is yielded after its delta has passed through its weights, so that the caller may
@@ -111,7 +111,7 @@ class Network(Stack):
             nabla_a = layer.backward(delta)  #                      w.T @ delta              BP2
             yield layer, delta  #                                   gradient or update  BP3, BP4
             delta = below.delta(nabla_a)  #                         nabla_a * sigma'(z)      BP2
-        yield self.layers[0], delta  #                              gradient or update  BP3, BP4
+        yield self._lowest, delta  #                                gradient or update  BP3, BP4
 
     def backprop(
         self, x: ArrayLike, y: ArrayLike, rng: Rng = None

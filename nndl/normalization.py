@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from math import prod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -100,7 +100,7 @@ class BatchNorm(Weights, Layer):
     statistics = ("mean", "variance")
     decays = False
     init: Initializer = _ONES
-    buffers: ClassVar[tuple[str, ...]] = ("m", "x", "a", "nabla_x", "work", "batch", "summed")
+    buffers = (*Weights.buffers, "m", "x", "a", "nabla_x", "work", "batch", "summed")
 
     def __init__(
         self, activation: Activation = identity, *, momentum: float = 0.1, epsilon: float = 1e-5

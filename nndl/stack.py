@@ -44,11 +44,18 @@ class Stack:
         arguments = (layers, input_shape, cost, activation, output, init, dropout)
         self.layers, self.input_shape = _as_layers(*arguments)
         self.output = cast("Dense", self.layers[-1])
-        self._pairs = list(pairwise(reversed(self.layers)))  # each layer and the one below
         self.n_in, self.n_out = prod(self.input_shape), self.output.n_out
         rng, shape = generator(rng), Planes(self.input_shape)
-        for layer in self.layers:
-            shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
+        try:
+            for layer in self.layers:
+                shape = layer.build(shape, rng, self.dtype)  # type: ignore[assignment]
+        except BaseException:
+            unbuilt(self.layers)  # for another network
+            raise
+        # Delta goes down to the lowest layer with weights: each layer, and the one below.
+        lowest = next(i for i, layer in enumerate(self.layers) if layer.w is not None)
+        self._lowest = self.layers[lowest]
+        self._pairs = list(pairwise(reversed(self.layers[lowest:])))
 
     @property
     def weights(self) -> tuple[Array, ...]:

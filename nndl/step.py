@@ -61,7 +61,7 @@ class Weights:
     m: int  # examples of a mini-batch
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
-    buffers: ClassVar[tuple[str, ...]]  # what `allocate` makes and each mini-batch overwrites
+    buffers: ClassVar[tuple[str, ...]] = ("add_w", "add_b", "add_v", "sign")
 
     def allocate(self, m: int) -> None:
         """Make the buffers for mini-batches of m examples."""
@@ -127,11 +127,6 @@ class Weights:
         built = "w" in vars(self)
         size = f": {self.shapes}, {self.w.size + self.b.size:,} parameters" if built else ""
         return f"{self}{size}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy needs no buffers: after a large mini-batch they outweigh the weights.
-        left_out = {*self.buffers, "add_w", "add_b", "add_v", "sign"}
-        return {k: v for k, v in vars(self).items() if k not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

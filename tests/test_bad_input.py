@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nndl.activations import relu, softmax, tanh
-from nndl.conv import MaxPool
+from nndl.conv import Conv, MaxPool
 from nndl.costs import COSTS, log_likelihood, quadratic
 from nndl.data import Dataset
 from nndl.dataset import check_dtype
@@ -372,6 +372,17 @@ def test_a_layer_belongs_to_one_network() -> None:
     with pytest.raises(ValueError, match="already belongs to a network: create new layers"):
         Network(layers, input_shape=4, rng=1)
     assert first.astype(np.float64).n_parameters == first.n_parameters
+
+
+@pytest.mark.parametrize("wrong", [Conv(2, 5), Conv(2, 3, pool=6)])
+def test_layers_of_a_network_that_could_not_be_built_can_be_used_again(wrong: Conv) -> None:
+    pool, dense = MaxPool(2), Dense(2)
+    with pytest.raises(ValueError, match=r"pictures|maps"):
+        Network([pool, wrong, dense], input_shape=(1, 8, 8), rng=0)
+    assert Network([pool, dense], input_shape=(1, 8, 8), rng=0).n_in == 64
+    with pytest.raises(ValueError, match=r"pictures|maps"):
+        Network([wrong, Dense(2)], input_shape=(1, 2, 2), rng=0)
+    assert Network([wrong, Dense(2)], input_shape=(1, 20, 20), rng=0).n_in == 400
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from nndl.differences import gradient_check
 from nndl.initializers import Initializer
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network
+from nndl.normalization import BatchNorm
 
 HIDDEN = [f for f in ACTIVATIONS.values() if f is not softmax]
 M = 4
@@ -118,7 +119,7 @@ CASES = [
     Case((3, 5, 6), 2, 3, padding=1),
     Case((2, 6, 7), 3, 5, padding=2, pool=2),
     Case((2, 7, 6), 2, 3, padding=1, stride=2),
-    Case((25, 6, 5), 3, 3, padding=1, pool=2),  # many input maps: the gradient uses shifts
+    Case((25, 6, 5), 3, 3, padding=1, pool=2),  # many input maps
     Case((26, 5, 7), 2, 2, stride=2),
 ]
 
@@ -547,6 +548,8 @@ def test_numpy_integers_are_accepted() -> None:
     conv = Conv(np.int64(2), np.uint8(3), pool=np.int32(2))
     assert [type(n) for n in (conv.maps, conv.size, conv.pool)] == [int] * 3
     assert type(MaxPool(np.int64(2)).size) is int
+    same = Conv(2, np.int64(5), padding="same")
+    assert (same.padding, type(same.padding)) == (2, int)
 
 
 def test_a_convolution_with_softmax_raises_value_error() -> None:
@@ -607,7 +610,8 @@ def test_names_of_activations_and_initializers_raise_type_error(arguments: dict[
 
 
 def test_copies_have_no_buffers(rng: np.random.Generator) -> None:
-    net = Network([Conv(4, 5, pool=2), Dense(10)], input_shape=(1, 28, 28), rng=0)
+    layers = [Conv(4, 5, pool=2), MaxPool(2), BatchNorm(relu), Dropout(0.5), Dense(10)]
+    net = Network(layers, input_shape=(1, 28, 28), rng=0)
     x, y = rng.random((784, 300)), rng.integers(0, 10, 300)
     before = len(pickle.dumps(net))
     expected = net.backprop(x, y)

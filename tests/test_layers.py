@@ -174,6 +174,20 @@ def test_weights_of_a_dropped_neuron_do_not_change_in_that_mini_batch(
     assert 0 < moved.sum() < 30
 
 
+def test_delta_goes_no_lower_than_the_lowest_layer_with_weights(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing below uses it, and for many inputs the product is among the longest of a step."""
+    lowest = Dense(4)
+    net = Network([Dropout(0.3), Dropout(0.3), lowest, Dense(3)], input_shape=5, rng=0)
+    x, y = rng.random((5, 6)), rng.integers(0, 3, 6)
+    monkeypatch.setattr(lowest, "backward", None)
+    dropped = Network([Dense(4), Dense(3)], input_shape=5, rng=0)
+    for ours, theirs in zip(net.backprop(x, y), dropped.backprop(0.49 * x, y), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
 def test_dropout_has_a_repr_and_no_parameters() -> None:
     layer = Dropout(0.5)
     assert repr(layer) == "Dropout(0.5)"

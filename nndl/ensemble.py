@@ -201,5 +201,7 @@ def shifted_proba(
     rows = _columns(net, images).T
     total = np.zeros((len(rows), net.n_out), net.dtype)
     for dx, dy in POSITIONS:
-        total += net.predict_proba(shift(rows, pixels * dx, pixels * dy, shape))
+        for some, z, a in infer(net, shift(rows, pixels * dx, pixels * dy, shape)):
+            mean = isinstance(net, Ensemble)  # its outputs are probabilities
+            total[some] += (a if mean else net.output.activation.probabilities(z)).T
     return total / len(POSITIONS)

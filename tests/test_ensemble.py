@@ -210,7 +210,7 @@ def test_the_warning_about_raw_pixels_points_to_the_caller_once(data: Dataset) -
         ]
     with pytest.warns(UserWarning, match="divide raw ones by 256") as found:
         shifted_proba(ensemble, raw)
-    assert found[0].filename == __file__
+    assert [w.filename for w in found] == [__file__]
 
 
 def test_outputs_that_are_not_probabilities_can_be_voted_on_but_not_averaged(

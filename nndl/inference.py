@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,11 +43,11 @@ class Classifier(Protocol):
         """Return z and a of the last layer, (n_out, m), for columns x that are validated."""
 
 
-def work(net: Classifier) -> int:
-    """Return the multiplications of an example's forward pass."""
+def work(layers: Iterable[Layer]) -> int:
+    """Return the multiplications of an example's forward pass through these layers."""
     return sum(
         layer.w.size * prod(getattr(layer, "shape_z", ())[:2])
-        for layer in net.layers
+        for layer in layers
         if isinstance(layer, Weights)
     )
 
@@ -66,7 +66,7 @@ def infer(
     def outputs(rows: slice) -> tuple[slice, Array, Array]:
         return rows, *net.outputs(pixels_as_columns(images[rows], net.dtype))
 
-    n = (threads or limit()) if len(images) * work(net) > WORK else 1
+    n = (threads or limit()) if len(images) * work(net.layers) > WORK else 1
     for i in range(0, len(blocks), n):  # no more outputs in memory at a time
         with computing(n):
             done = run(len(images), outputs, blocks[i : i + n])

@@ -81,9 +81,10 @@ class Recipe:
     def transform(
         self, epoch: int = 0, epochs: int | None = None, shape: tuple[int, ...] | None = None
     ) -> Fading | None:
-        """Return the distortion for training from an epoch on, of as many as the recipe has.
+        """Return the distortion for training from an epoch on.
 
-        Images have the given shape, and are square without it.
+        It ends before the last `plain` of all epochs, by default those of the recipe. Images have
+        the given shape, and are square without it.
         """
         if self.distortion is None:
             return None

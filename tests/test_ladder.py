@@ -16,7 +16,7 @@ from nndl.cli import ladder as command
 from nndl.ladder import ensemble
 from nndl.ladder.marks import MARKS
 from nndl.ladder.picture import _apart, draw
-from nndl.ladder.records import load_tried
+from nndl.ladder.records import described, load_ensemble, load_tried
 from nndl.ladder.report import render
 from nndl.ladder.run import as_record, network_path
 from nndl.recipes import RECIPES
@@ -45,7 +45,7 @@ def results(tmp_path: Path, record: dict[str, Any]) -> Path:
     twin = record | {"environment": record["environment"] | {"torch": "2.99", "threads": 1}}
     write(folder / "first-second" / "torch-seed-0.json", twin | {"correct": 9711, "seconds": 1.5})
     together = {"correct": 9980, "vote_correct": 9977, "shifted_correct": 9981, "of": 10_000}
-    together |= {"recipe": "conv-best", "members": [0, 1], "member_correct": [9969, 9972]}
+    together |= {**described("conv-best"), "members": [0, 1], "member_correct": [9969, 9972]}
     together |= {"seconds": 3600.0, "environment": record["environment"]}
     write(folder / "ensemble-conv-best.json", together)
     return tmp_path
@@ -71,7 +71,9 @@ def test_a_rung_is_shown_with_spread_seconds_and_twin(results: Path) -> None:
     ]
     assert cells[8] == "60,000 x 2"
     assert cells[10:] == ["97.11", "1", "1.5 s"]
-    assert float(cells[7]) == pytest.approx(6e-12 * 794 * 64 * 60_000 * 2, rel=0.02)  # TFLOP
+    assert float(cells[7]) == pytest.approx(
+        2e-12 * (2 * 784 + 3 * 10) * 64 * 120_000, rel=0.01
+    )  # TFLOP
 
 
 def test_an_ensemble_is_shown_with_its_members_vote_and_shifts(results: Path) -> None:
@@ -88,7 +90,11 @@ def test_what_has_not_run_is_listed_and_nothing_else_is_shown(
     missing = missing.partition("##")[0]
     assert "`conv-best`): 99.70" in missing
     assert "first-second" not in missing
-    assert "ensemble" not in missing
+    assert "ensemble of ten" in missing  # there is one of two
+    path = results / "ladder" / "ensemble-conv-best.json"
+    ten = {"members": list(range(10)), "member_correct": [9970] * 10}
+    write(path, json.loads(path.read_text()) | ten)
+    assert "- ensemble" not in render(results)
     empty = render(tmp_path / "nothing")
     assert "## Rungs" not in empty
     assert "## Ensembles" not in empty
@@ -103,14 +109,14 @@ def test_what_did_not_pay_is_listed_if_there_is_a_file(results: Path) -> None:
         results / "ladder" / "tried.json", [tried, tried | {"what": "b", "validation": "98 (n 2)"}]
     )
     page = render(results)
-    assert row(page, "Adam") == ["Adam", "momentum", "99.50", "slower"]
+    assert row(page, "Adam") == ["Adam", "momentum", "99.50 %", "slower"]
     assert row(page, "b |")[2] == "98 (n 2)"
 
 
 def test_environments_are_counted_and_name_pytorch(results: Path) -> None:
     page = render(results)
     assert "- 3 runs: " in page
-    [line] = [line for line in page.splitlines() if line.startswith("- 1 runs: ")]
+    [line] = [line for line in page.splitlines() if line.startswith("- 1 run: ")]
     assert "PyTorch 2.99, one thread" in line
 
 
@@ -174,6 +180,8 @@ def test_a_damaged_record_is_named(results: Path) -> None:
         (lambda r: r.update(images=50_000), "images 50000, not 60000"),
         (lambda r: r.update(network="Network(784 - Dense(10, softmax))"), "network Network"),
         (lambda r: r.update(recipe="fast-conv"), "recipe fast-conv, not first-second"),
+        (lambda r: r.update(distortion="RandomShift(pixels=1)"), "distortion RandomShift"),
+        (lambda r: r.update(plain=1), "plain 1, not 0"),
     ],
 )
 def test_runs_of_another_recipe_than_that_of_today_are_refused(
@@ -183,6 +191,51 @@ def test_runs_of_another_recipe_than_that_of_today_are_refused(
     change(other)
     write(results / "ladder" / "first-second" / "seed-2.json", other)
     with pytest.raises(ValueError, match=rf"seed-2\.json is not of the recipe .*{message}"):
+        render(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["environment"].pop("cpu"), "its environment lacks cpu"),
+        (lambda r: r.update(correct=10_001), "10,001 of 10,000 images are correct"),
+        (lambda r: r.update(seed=3), "seed-2.json is of seed 3: rename it, or delete it"),
+    ],
+)
+def test_a_record_that_cannot_be_right_is_refused(
+    results: Path, record: dict[str, Any], change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    other = copy.deepcopy(record) | {"seed": 2}
+    change(other)
+    write(results / "ladder" / "first-second" / "seed-2.json", other)
+    with pytest.raises(ValueError, match=message):
+        render(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"member_correct": []}, "needs a result of each member"),
+        ({"members": [0, 0]}, "needs a result of each member"),
+        ({"members": [], "member_correct": []}, "needs a result of each member"),
+        ({"member_correct": [9969, 20_000]}, "20,000 of 10,000 images are correct"),
+        ({"recipe": "fast-conv"}, "recipe fast-conv, not conv-best"),
+        ({"plain": 2}, "plain 2, not 1"),
+    ],
+)
+def test_the_record_of_an_ensemble_that_cannot_be_right_is_refused(
+    results: Path, change: dict[str, Any], message: str
+) -> None:
+    path = results / "ladder" / "ensemble-conv-best.json"
+    write(path, json.loads(path.read_text()) | change)
+    with pytest.raises(ValueError, match=rf"{message}.* and run `nndl ladder ensemble conv-best`"):
+        load_ensemble(results / "ladder", "conv-best")
+
+
+def test_a_twin_of_another_recipe_is_to_be_run_by_the_benchmark(results: Path) -> None:
+    path = results / "ladder" / "first-second" / "torch-seed-0.json"
+    write(path, json.loads(path.read_text()) | {"plain": 5})
+    with pytest.raises(ValueError, match=r"run `python benchmarks/ladder_torch.py first-second`"):
         render(results)
 
 
@@ -199,7 +252,8 @@ def test_an_ensemble_of_trained_networks_is_measured(
         path = network_path(results, "first-second", seed)
         path.parent.mkdir(parents=True)
         save(net, path)
-    assert command.main(["ensemble", "first-second", "--results", str(results)]) == 0
+    seeds = ["--seeds", "10", "0", "1", "0"]
+    assert command.main(["ensemble", "first-second", *seeds, "--results", str(results)]) == 0
     found = json.loads((results / "ladder" / "ensemble-first-second.json").read_text())
     assert found["members"] == [0, 1, 10]
     assert found["seconds"] == 2.1

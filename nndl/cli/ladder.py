@@ -1,4 +1,4 @@
-"""Measure what accuracy a CPU needs how many seconds for: the recipes of nndl train --recipe.
+"""Measure how many seconds of a CPU each accuracy takes: the recipes of nndl train --recipe.
 
 nndl ladder list
 nndl ladder run fast-conv --seeds 0 1 2
@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.command(args)
     except KeyboardInterrupt:
+        if args.command is not run_all:
+            raise
         raise KeyboardInterrupt("interrupted; run the same command again to continue") from None
     return 0
 

@@ -1,1 +1,1 @@
-"""The ladder: what accuracy a CPU needs how many seconds for, measured over seeds."""
+"""The ladder: how many seconds of a CPU each accuracy takes, measured over seeds."""

@@ -14,7 +14,7 @@ from nndl.data import load_mnist
 from nndl.dataset import Dataset
 from nndl.ensemble import Ensemble, shifted_proba
 from nndl.files import make_folder, write_text
-from nndl.ladder.records import load_rung
+from nndl.ladder.records import described, load_rung
 from nndl.ladder.run import network_path, result_path
 from nndl.storage import load
 from nndl.training.environment import environment
@@ -39,7 +39,7 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     """
     rung = load_rung(results / "ladder", name)
     seconds = {run["seed"]: run["seconds"] for run in (rung.runs if rung else ())}
-    seeds = sorted(seconds) if seeds is None else seeds
+    seeds = sorted(seconds if seeds is None else set(seeds))
     for seed in seeds:
         train = _command(results, name, seed)
         if seed not in seconds:
@@ -54,11 +54,11 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
         raise ValueError(f"{name} has no seed yet: run `{_command(results, name)}`")
     ensemble = Ensemble([load(network_path(results, name, seed)) for seed in seeds])
     record = {
-        "recipe": name,
-        "members": list(seeds),
+        **described(name),
+        "members": seeds,
         **measure(ensemble, load_mnist(dtype=np.uint8)[2]),
         "seconds": round(sum(seconds[seed] for seed in seeds), 2),
-        "environment": environment(),
+        "environment": dict(environment()),
     }
     path = ensemble_path(results, name)
     make_folder(path.parent)

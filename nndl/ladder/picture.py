@@ -86,7 +86,7 @@ def _marks(ax: Axes) -> None:
         color = BOOK if mark.book else "black"
         ax.plot((0, 0.06, 0.12), (error, error, beside), color=color, lw=1)
         ax.text(0.14, beside, f"{mark.accuracy:g}  {mark.label}", color=color, size=8, va="center")
-    ax.set(xlim=(0, 1), xticks=[], title="the book and others, no time given")
+    ax.set(xlim=(0, 1), xticks=[], title="the book and others, by accuracy only")
     ax.title.set_fontsize(9)
     ax.tick_params(axis="y", length=0, labelleft=False)
     ax.spines[["top", "right", "bottom"]].set_visible(False)

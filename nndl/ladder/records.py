@@ -1,4 +1,7 @@
-"""The records of the ladder in results/ladder: JSON files, validated when they are read."""
+"""The records of the ladder in results/ladder: JSON files, validated when they are read.
+
+A record says which recipe it is of, as `described`: one of another recipe than today's is refused.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,30 @@ from nndl.files import read_regular
 from nndl.recipes import RECIPES
 from nndl.storage.schema import check, loads
 
-__all__ = ["Rung", "load_ensemble", "load_rung", "load_tried"]
+__all__ = ["Rung", "described", "load_ensemble", "load_rung", "load_tried"]
 
 LARGEST = 2**20  # bytes of a file
 
-_RUN = {
+_DESCRIBED = {
     "recipe": str,
+    "network": str,
+    "settings": dict,
+    "distortion": (str,),
+    "plain": range(10**6),
+    "images": range(1, 10**9),
+}
+_RUN = {
+    **_DESCRIBED,
     "seed": range(2**31),
     "correct": range(10**9),
     "of": range(1, 10**9),
     "seconds": float,
-    "images": range(1, 10**9),
     "epochs": range(1, 10**6),
     "flop": float,
-    "network": str,
-    "settings": dict,
     "environment": dict,
 }
 _ENSEMBLE = {
-    "recipe": str,
+    **_DESCRIBED,
     "members": [range(2**31), 1000],
     "correct": range(10**9),
     "vote_correct": range(10**9),
@@ -40,6 +48,7 @@ _ENSEMBLE = {
     "environment": dict,
 }
 _TRIED = [{"what": str, "instead_of": str, "validation": float | str, "note": str}, 1000]
+_ENVIRONMENT = ("cpu", "system", "python", "numpy", "scipy", "blas", "nndl", "revision")
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,19 @@ class Rung:
         return len(self.runs)
 
 
+def described(name: str) -> dict[str, Any]:
+    """Return what makes a recipe, as plain JSON."""
+    recipe = RECIPES[name]
+    return {
+        "recipe": name,
+        "network": repr(recipe.network(rng=0)),
+        "settings": recipe.settings.record(),
+        "distortion": None if recipe.distortion is None else repr(recipe.distortion),
+        "plain": recipe.plain,
+        "images": recipe.images,
+    }
+
+
 def load_rung(folder: Path, name: str, twin: bool = False) -> Rung | None:
     """Return the runs of a recipe in results/ladder, by seed, or of its twin; None without any.
 
@@ -85,32 +107,29 @@ def load_rung(folder: Path, name: str, twin: bool = False) -> Rung | None:
     ValueError
         If a file is not the record of a run, or of one with the recipe as it is now.
     """
-    begin = "torch-seed-" if twin else "seed-"
-    paths = sorted((folder / name).glob(f"{begin}*.json"))
-    runs = [_read(path, _RUN, "run the recipe again") for path in paths]
-    recipe = RECIPES[name]
-    now = {"recipe": name, "images": recipe.images, "network": repr(recipe.network(rng=0))}
-    now |= recipe.settings.record()
-    for path, run in zip(paths, runs, strict=True):
-        then = run["settings"] | {key: run[key] for key in ("recipe", "images", "network")}
-        changed = [f"{k} {then[k]}, not {v}" for k, v in now.items() if k in then and then[k] != v]
-        if changed:
-            raise ValueError(
-                f"{path} is not of the recipe as it is now ({'; '.join(changed)}): delete it, and "
-                f"run nndl ladder run {name} again"
-            )
+    begin, runs = "torch-seed-" if twin else "seed-", []
+    command = "python benchmarks/ladder_torch.py" if twin else "nndl ladder run"
+    for path in (folder / name).glob(f"{begin}*.json"):
+        run = _read(path, _RUN, name, f"run `{command} {name}` again")
+        if path.name != f"{begin}{run['seed']}.json":
+            raise ValueError(f"{path} is of seed {run['seed']}: rename it, or delete it")
+        runs.append(run)
     return Rung(sorted(runs, key=lambda run: int(run["seed"]))) if runs else None
 
 
 def load_ensemble(folder: Path, name: str) -> dict[str, Any] | None:
     """Return the record of the ensemble of a recipe; None if there is none.
 
-    Raises ValueError if the file is not such a record.
+    Raises ValueError if the file is not such a record, or not of the recipe as it is now.
     """
     path = folder / f"ensemble-{name}.json"
     if not path.exists():
         return None
-    record: dict[str, Any] = _read(path, _ENSEMBLE, "measure it again")
+    advice = f"run `nndl ladder ensemble {name}` again"
+    record: dict[str, Any] = _read(path, _ENSEMBLE, name, advice)
+    members = record["members"]
+    if not 0 < len(set(members)) == len(members) == len(record["member_correct"]):
+        raise ValueError(f"{path} needs a result of each member: delete it and {advice}")
     return record
 
 
@@ -120,15 +139,37 @@ def load_tried(folder: Path) -> list[dict[str, Any]]:
     Raises ValueError if the file is not such a list.
     """
     path = folder / "tried.json"
-    tried: list[dict[str, Any]] = _read(path, _TRIED, "correct it") if path.exists() else []
+    try:
+        tried: list[dict[str, Any]] = _load(path, _TRIED) if path.exists() else []
+    except ValueError as error:
+        raise ValueError(f"{path} is not a list of what was tried ({error}): correct it") from None
     return tried
 
 
-def _read(path: Path, schema: Any, advice: str) -> Any:
+def _read(path: Path, schema: Any, name: str, advice: str) -> Any:
+    """Return a record of a recipe as it is now."""
     try:
-        record = loads(read_regular(path, LARGEST), LARGEST)
-        check(record, schema, "it")
+        record = _load(path, schema)
+        if lacking := [key for key in _ENVIRONMENT if key not in record["environment"]]:
+            raise ValueError(f"its environment lacks {', '.join(lacking)}")
+        counts = [record["correct"], *record.get("member_correct", ())]
+        if max(counts) > record["of"]:
+            raise ValueError(f"{max(counts):,} of {record['of']:,} images are correct")
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
-        advice = advice if advice == "correct it" else f"delete it and {advice}"
-        raise ValueError(f"{path} is not a record of the ladder ({error}): {advice}") from None
+        raise ValueError(
+            f"{path} is not a record of the ladder ({error}): delete it and {advice}"
+        ) from None
+    now, then = (r | r["settings"] for r in (described(name), record))
+    del now["settings"]
+    if changed := [f"{k} {then[k]}, not {v}" for k, v in now.items() if then.get(k, v) != v]:
+        raise ValueError(
+            f"{path} is not of the recipe as it is now ({'; '.join(changed)}): delete it and "
+            f"{advice}"
+        )
     return record
+
+
+def _load(path: Path, schema: Any) -> Any:
+    value = loads(read_regular(path, LARGEST), LARGEST)
+    check(value, schema, "it")
+    return value

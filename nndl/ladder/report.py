@@ -16,8 +16,8 @@ __all__ = ["render"]
 HEAD = """\
 # Beyond the book: accuracy by core-seconds
 
-How many seconds of one core does an accuracy on MNIST's test set take? Each rung of this ladder is
-a recipe, measured over seeds by `nndl ladder run NAME`; `nndl train --recipe NAME` trains it on the
+How long must one core train to reach an accuracy on MNIST's test set? Each rung of this ladder is a
+recipe, measured over seeds by `nndl ladder run NAME`; `nndl train --recipe NAME` trains it on the
 50,000 training images. `nndl ladder report` generates this page and its picture from the JSON files
 in `results/ladder`, one for each seed; a test fails if the page is stale. Accuracies are in percent
 of the 10,000 test images.
@@ -36,8 +36,9 @@ NOTES = """\
   and dropout.
 - **seconds**: the median over seeds of the CPU time of training, on one thread, with distortions
   and without measurements.
-- **TFLOP**: three times the forward pass (a backward pass has two products for each one of it),
-  counted as two for a multiplication and an addition, times images and epochs.
+- **TFLOP**: of the products of all training steps, two for a multiplication and an addition. A
+  layer has three products: for its outputs, for its gradient, and for the delta of the layer below,
+  which the lowest layer does not need.
 {pytorch}- Fifteen labels of the test set are known to be wrong: differences
   above 99.85 % are not meaningful.
 """
@@ -49,7 +50,7 @@ PYTORCH = """\
 """
 
 PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
-ENSEMBLE_GOAL, ENSEMBLE_SECONDS = 99.79, 5 * 3600
+ENSEMBLE_GOAL, ENSEMBLE_SECONDS, TOGETHER = 99.79, 5 * 3600, 10
 
 
 def render(results: Path) -> str:
@@ -62,7 +63,7 @@ def render(results: Path) -> str:
     twins = {name: twin for name in RECIPES if (twin := load_rung(folder, name, twin=True))}
     ensembles = {name: found for name in RECIPES if (found := load_ensemble(folder, name))}
     missing = [_missing(RECIPES[name]) for name in RECIPES if name not in rungs]
-    if not ensembles:
+    if not any(len(record["members"]) >= TOGETHER for record in ensembles.values()):
         hours = ENSEMBLE_SECONDS // 3600
         missing.append(f"- ensemble of ten: {ENSEMBLE_GOAL:.2f} in {hours} core-hours")
     sections = [
@@ -151,7 +152,7 @@ def _tried(tried: list[dict[str, Any]]) -> str:
     rows = []
     for row in tried:
         value = row["validation"]
-        shown = value if isinstance(value, str) else _percent(value)
+        shown = value if isinstance(value, str) else f"{_percent(value)} %"
         rows.append([row["what"], row["instead_of"], shown, row["note"]])
     head = ["what", "instead of", "validation", "note"]
     return _table("What was tried and not used", head, rows, about)
@@ -182,7 +183,9 @@ def _environments(rungs: dict[str, Rung], twins: dict[str, Rung]) -> str:
                 f"revision {e['revision']}"
             )
             counts[line] = counts.get(line, 0) + 1
-    return _section("Environments", [f"- {n} runs: {line}" for line, n in counts.items()])
+    return _section(
+        "Environments", [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in counts.items()]
+    )
 
 
 def _section(title: str, lines: list[str]) -> str:

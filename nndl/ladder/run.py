@@ -18,6 +18,7 @@ from nndl.data import load_mnist
 from nndl.dataset import Dataset
 from nndl.files import folder_lock, make_folder, write_text
 from nndl.inference import work
+from nndl.ladder.records import described
 from nndl.network import Network
 from nndl.recipes import RECIPES
 from nndl.storage import load_checkpoint, read_about, save, save_checkpoint
@@ -44,7 +45,9 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
     Raises
     ------
     OSError
-        If MNIST cannot be had, or a file cannot be written.
+        If MNIST cannot be had, a file cannot be written, or another process runs the same seed.
+    ValueError
+        If a checkpoint is there, but of another recipe.
     """
     path = result_path(results, name, seed)
     if path.exists():
@@ -56,12 +59,15 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
     make_folder(kept.parent)
     make_folder(path.parent)
     with folder_lock(kept.parent):
+        if path.exists():  # written by another process in the meantime
+            report(f"{path}: there already")
+            return
         net, seconds = _train(name, seed, training, kept.with_name("checkpoint.npz"), report)
         save(net, kept, recipe=name, seed=seed)
-        kept.with_name("checkpoint.npz").unlink(missing_ok=True)
         correct = evaluate(net, test).correct
         record = as_record(name, seed, net, correct, len(test), len(training), seconds)
         write_text(path, json.dumps(record, indent=1) + "\n")
+        kept.with_name("checkpoint.npz").unlink(missing_ok=True)
     report(f"{path}: {correct:,} of {len(test):,} in {seconds:.0f} s")
 
 
@@ -69,22 +75,28 @@ def as_record(
     name: str, seed: int, net: Network, correct: int, of: int, images: int, seconds: float
 ) -> dict[str, Any]:
     """Return the result of a run as plain JSON."""
-    settings = RECIPES[name].settings
-    # The backward pass takes two products of the size of the forward pass's one.
-    flop = 2 * 3 * work(net) * images * settings.epochs
+    epochs = RECIPES[name].settings.epochs
     return {
-        "recipe": name,
+        **described(name),
         "seed": seed,
         "correct": correct,
         "of": of,
         "seconds": round(seconds, 2),
         "images": images,
-        "epochs": settings.epochs,
-        "flop": float(flop),
-        "network": repr(net),
-        "settings": settings.record(),
-        "environment": environment(),
+        "epochs": epochs,
+        "flop": 2.0 * multiplications(net) * images * epochs,  # a multiplication and an addition
+        "environment": dict(environment()),
     }
+
+
+def multiplications(net: Network) -> int:
+    """Return the multiplications of a training step for each example.
+
+    A layer has three products: for its outputs, for its gradient (BP4), and for the delta of the
+    layer below (BP2), which the lowest layer with weights does not need.
+    """
+    lowest = next(layer for layer in net.layers if layer.w is not None)
+    return 3 * work(net.layers) - work([lowest])
 
 
 def _train(
@@ -95,13 +107,14 @@ def _train(
     settings = recipe.settings
     for_weights, for_training = np.random.default_rng(seed).spawn(2)
     if path.exists():
-        net, state, began = load_checkpoint(path, {"training": training})
-        if began != settings or repr(net) != repr(recipe.network(rng=0)):
+        net, state, _ = load_checkpoint(path, {"training": training})
+        about = read_about(path)
+        if about.get("of") != described(name):
             raise ValueError(
-                f"{path} was begun with another network or other settings than the recipe {name} "
-                "has now: delete it, and run the recipe again"
+                f"{path} was begun with another network, other settings or other distortions than "
+                f"the recipe {name} has now: delete it, and run the recipe again"
             )
-        before = float(read_about(path)["core_seconds"])
+        before = float(about["core_seconds"])
     else:
         net, before = recipe.network(rng=for_weights), 0.0
         state = State.start(settings, for_training)
@@ -114,7 +127,8 @@ def _train(
         if seconds() <= SAVE_FROM:
             return
         sets = {"training": training}
-        save_checkpoint(path, net, state, settings, sets, core_seconds=seconds())
+        about = {"of": described(name), "core_seconds": seconds()}
+        save_checkpoint(path, net, state, settings, sets, **about)
 
     def after_epoch(net: Network, state: State) -> None:
         done = len(state.history)

@@ -44,9 +44,9 @@ class Conv(Weights, Layer):
     """A convolution with square filters, followed by max-pooling if asked for.
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
-    added and the activation applied. For activations that never decrease, as all of nndl's, this
-    equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of
-    the work for 2 x 2.
+    added and the activation applied. For activations that never decrease, such as all of nndl's,
+    this equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of the
+    work for 2 x 2.
 
     Parameters
     ----------

@@ -83,8 +83,8 @@ class Recipe:
     ) -> Fading | None:
         """Return the distortion for training from an epoch on.
 
-        It ends before the last `plain` of all epochs, by default those of the recipe. Images have
-        the given shape, and are square without it.
+        Of all epochs, by default the recipe's, the last `plain` are without it. Images have the
+        given shape; without one they are square.
         """
         if self.distortion is None:
             return None

@@ -61,7 +61,7 @@ class Weights:
     m: int  # examples of a mini-batch
     v_w: Array | None  # velocities, from the first step with momentum on
     v_b: Array | None
-    buffers: ClassVar[tuple[str, ...]] = ("add_w", "add_b", "add_v", "sign")
+    buffers: ClassVar[tuple[str, ...]] = ("add_w", "add_b", "add_v", "sign")  # of the steps
 
     def allocate(self, m: int) -> None:
         """Make the buffers for mini-batches of m examples."""

@@ -1,7 +1,7 @@
 """The networks of Michael Nielsen's book 'Neural Networks and Deep Learning', on NumPy.
 
 The public names are imported when they are first used: importing NumPy and SciPy takes half a
-second, in which the command line has to handle Ctrl-C already.
+second, and the command line must be able to handle Ctrl-C before that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nndl.training.train import TrainingInterrupted, train
     from nndl.validation import DivergedError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "BatchNorm",

@@ -130,9 +130,7 @@ class LeakyReLU(Activation):
     """max(z, slope z); its derivative is 1 where z > 0 and ``slope`` elsewhere (Maas et al. 2013).
 
     `leaky_relu` has the slope 0.01. Of the initializers, `he` fits: for small slopes, its variance
-    is that of He et al. 2015, equation (15).
-
-    Raises ValueError unless 0 < slope < 1.
+    is that of He et al. 2015, equation (15). Raises ValueError unless 0 < slope < 1.
     """
 
     def __init__(self, slope: float = 0.01) -> None:

@@ -10,7 +10,7 @@ __all__ = ["progress_bar"]
 
 
 def progress_bar(total: int, unit: str, description: str | None = None) -> Any:
-    """Return a tqdm bar, which disappears at its end; it is silent where nobody watches.
+    """Return a tqdm bar that disappears at its end; disabled outside terminals and notebooks.
 
     Notebooks get a widget if ipywidgets is installed, and otherwise text.
     """
@@ -31,7 +31,7 @@ def progress_bar(total: int, unit: str, description: str | None = None) -> Any:
 
 
 def _watched() -> TextIO | None:
-    """Return the stream on which someone watches a line that is rewritten, if there is one."""
+    """Return the stream for a line that is rewritten: a notebook's, a terminal's, or None."""
     # Jupyter starts a new block of output where the stream changes. On the stream of the other
     # lines, each of them replaces the bar; on standard error it would leave the bar behind.
     if _module(sys.stdout) == "ipykernel":

@@ -1,9 +1,9 @@
 """Convolution and max-pooling: the layers of chapter 6.
 
-A picture is a column of height x width x maps numbers, the maps of a pixel side by side. A
-convolution is a dense layer whose inputs are the patches of the pictures, and its equations are
-those of `Dense`; `nndl.blocks` has the products. Pictures are processed in blocks that fit into
-the processor's cache, by several threads if the mini-batch is large.
+A picture is a column of height x width x maps numbers, channels last: the maps of a pixel are
+adjacent. A convolution is a dense layer whose inputs are the patches of the pictures, and its
+equations are those of `Dense`; `nndl.blocks` has the products. Pictures are processed in blocks
+that fit into the processor's cache, by several threads if the mini-batch is large.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Conv", "MaxPool", "Planes"]
 
 
 class Planes(Shape):
-    """The shape (maps, height, width) of inputs that hold one map after the other, as rows do."""
+    """The shape (maps, height, width) of channels-first inputs: one map after the other."""
 
 
 BLOCK = 2**19  # numbers in the patches of a block of pictures: 2 MiB in float32
@@ -45,8 +45,8 @@ class Conv(Weights, Layer):
 
     As in the book's network3, the largest of each pool x pool outputs is taken before the bias is
     added and the activation applied. For activations that never decrease, such as all of nndl's,
-    this equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``, with a quarter of the
-    work for 2 x 2.
+    this equals pooling at the end, ``Conv(20, 5)`` and then ``MaxPool(2)``; for 2 x 2 pools, bias
+    and activation then take a quarter of the work.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from nndl.validation import as_columns, as_targets
 
 __all__ = ["gradient_check"]
 
-SMALL = 2000  # networks of at most so many parameters are checked one parameter at a time
+SMALL = 2000  # networks of at most this many parameters are checked one parameter at a time
 DIRECTIONS = 20  # random directions in which larger networks are checked
 
 
@@ -45,6 +45,11 @@ def gradient_check(
     float
         ``max |g - d| / max(|g| + |d|, 1e-4 max |g|)`` over the derivatives g from backprop and the
         central differences d.
+
+    Raises
+    ------
+    ValueError
+        If h is not positive, or x or y does not fit the network.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ensembles: several networks that predict together, and one network that looks several times."""
+"""Ensembles: networks that predict together, and test-time augmentation by shifts."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ except ImportError as error:
 __all__ = ["NetworkClassifier"]
 
 DTYPES = (np.float64, np.float32, np.uint8)
-IMAGE_FEATURES = 64  # from so many features on, whole numbers from 0 to 255 are taken for pixels
+IMAGE_FEATURES = 64  # from this many features on, whole numbers from 0 to 255 are taken for pixels
 BATCH = 1000  # rows that are predicted at a time
 
 

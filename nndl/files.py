@@ -98,7 +98,7 @@ def _shown(path: str | Path) -> str:
 
 
 def read_regular(path: str | Path, most: int) -> bytes:
-    """Return the content of a regular file of at most so many bytes.
+    """Return the content of a regular file of at most ``most`` bytes.
 
     Raises
     ------

@@ -28,9 +28,10 @@ __all__ = [
     "transposed",
 ]
 
-# Without packing: up to so many multiplications, and outputs. Of columns, few are up to 32.
+# OpenBLAS does not pack operands for up to this many multiplications and outputs. Of up to
+# _FEW_COLUMNS columns, the rows of the weights are divided into parts; of more, the columns.
 _MULTIPLICATIONS, _OUTPUTS, _FEW_COLUMNS = 1_000_000, 1_200, 32
-_A_PART = 2**25  # multiplications, of half a millisecond
+_A_PART = 2**25  # multiplications in one part: about half a millisecond
 
 # Weights that do not fit into the cache take their step some rows at a time, so that a velocity is
 # still in the cache when it is added. For many examples, products of few rows take longer than

@@ -64,7 +64,10 @@ class Layer(Protocol):
 
 
 class Dense(Weights, Layer):
-    """A fully connected layer of n_out neurons: a = sigma(w x + b)."""
+    """A fully connected layer of n_out neurons: a = sigma(w x + b).
+
+    w is (n_out, n_in) and b (n_out, 1); ``init`` draws both when a `Network` is built of the layer.
+    """
 
     buffers = (*Weights.buffers, "m", "x", "z", "a", "nabla_x", "ones", "affine", "transposed")
 
@@ -129,7 +132,7 @@ class Dense(Weights, Layer):
 
 
 class Dropout(Layer):
-    """Drop each input with probability p, drawn anew for each example of each mini-batch.
+    """Drop each input with probability p in [0, 1), drawn anew for each example of each mini-batch.
 
     As in the book (chapter 3, "Dropout"), kept inputs are not scaled up in training; instead all
     inputs are multiplied by 1 - p at inference.

@@ -159,8 +159,7 @@ class Network(Stack):
 
         w <- (1 - eta lmbda/n) w - eta lmbda_l1/n sgn(w) - eta/m sum_x dC_x/dw, and the same for b
         without decay (equations 20-21, 93, 97); with momentum mu, by way of a velocity (107-108).
-        n is the size of the training set, needed where lmbda or lmbda_l1 is not 0. x, y, rng and
-        errors are those of `backprop`.
+        n is the size of the training set, for lmbda and lmbda_l1; the rest is as in `backprop`.
         """
         x, y, m = validation.as_examples(x, y, self.n_in, self.n_out, self.dtype)
         validation.check(eta=eta, lmbda=lmbda, lmbda_l1=lmbda_l1, mu=mu)
@@ -200,7 +199,7 @@ class Network(Stack):
         first: int = 0,
         threads: int | None = None,
     ) -> Iterator[int]:
-        """Train by mini-batch stochastic gradient descent: yield each epoch's number at its end.
+        """Train by mini-batch SGD while iterated over: yield the number of each epoch at its end.
 
         Parameters
         ----------
@@ -246,9 +245,8 @@ class Network(Stack):
                 chunks = mini_batches(training, targets, ordered(n), mini_batch_size, prepare, done)
                 with computing(threads), np.errstate(over="ignore", invalid="ignore"):
                     for chunk in chunks:
-                        step = Step(
-                            m := chunk[0][0].shape[1], n, rate, lmbda, lmbda_l1, mu, nesterov
-                        )
+                        m = chunk[0][0].shape[1]
+                        step = Step(m, n, rate, lmbda, lmbda_l1, mu, nesterov)
                         for x, y, weights in chunk:
                             if callable(eta) and (now := eta(at := epoch + done / n)) != rate:
                                 rate = validation.check_rate(now, at, lmbda, n, mu, self.dtype)

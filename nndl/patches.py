@@ -1,9 +1,9 @@
 """The patches of a block of pictures: what the filters of a convolution see at each place.
 
-A patch is size x size pixels of c maps. One row of it is size x c numbers, which lie side by side
-in a picture. `Patches` copies the rows of patches and stores those that are above each other one
-after the other. A patch is then size rows on end, the patch below it begins one row later, and
-each number is stored size times instead of size^2.
+A patch is size x size pixels of c maps. One row of it is size x c numbers, which are contiguous in
+a picture. For each column of places, `Patches` stores these numbers for every row of the picture,
+one after the other. A patch is then `size` consecutive stored rows, the patch below it begins one
+row later, and each number is stored size times instead of size^2.
 
 For BLAS, the patches of one row of places are a matrix, so that a convolution is a stack of matrix
 products. `numpy.matmul` computes the whole stack in one call and without the GIL. The matrices are
@@ -64,8 +64,8 @@ class Patches:
     def rows(self, first: int, n: int, high: int, stride: int = 1, group: int = 1) -> Array:
         """Return a view of patches, (m / group, n, group x across, high x size x c).
 
-        They are the patches of n rows of places, from the row ``first`` of the pictures on, with
-        so many rows each. The patches of ``group`` pictures are side by side in one matrix.
+        They are the patches of n rows of places, from the row ``first`` of the pictures on, each
+        ``high`` rows high. The patches of ``group`` pictures are side by side in one matrix.
         """
         m, across, _, row = self.columns.shape
         _, by_column, by_row, by_number = self.columns.strides
@@ -75,7 +75,7 @@ class Patches:
 
 
 def most_together(multiplications: int) -> int:
-    """Return how many pictures to put into one product, if one needs so many multiplications."""
+    """Return how many pictures to put into one product, given the multiplications for one."""
     return max(1, _MULTIPLICATIONS // multiplications)
 
 

@@ -40,17 +40,17 @@ class Recipe:
     title : str
         The rung of the ladder.
     layers : callable -> list of Layer
-        New layers below the outputs.
+        Returns new layers, all but the output layer.
     settings : Settings
     distortion : RandomShift, RandomAffine or ElasticDistortion, optional
-        Of the training images, anew in every epoch.
+        Distorts the training images, with new random numbers in every epoch.
     images : int
-        The number to train on: all 60,000, training and validation, or the first so many.
+        The number to train on: all 60,000 (training and validation), or the first of them.
     plain : int
-        The last epochs, which train on the images as they are.
+        The number of epochs at the end without distortion.
     goal, seconds, n : float, float, int
-        The accuracy aimed at on the test set, in percent, for so many seconds on one core, as the
-        mean of n seeds.
+        The goal for the mean accuracy of n seeds on the test set, in percent, and the budget in
+        seconds of one core.
     why : str
         The reasons for its choices.
     """
@@ -94,7 +94,7 @@ class Recipe:
 
 @dataclass
 class Fading:
-    """A distortion that ends before the last epochs; whoever trains keeps `epoch` up to date."""
+    """A distortion that stops before the last epochs; the training loop updates `epoch`."""
 
     distortion: Transform
     until: int

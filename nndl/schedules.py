@@ -18,7 +18,7 @@ def constant(progress: float) -> float:
 
 
 def linear(progress: float) -> float:
-    """Fall from 1 to 0 along a line."""
+    """Fall linearly from 1 to 0."""
     return 1 - progress
 
 
@@ -28,7 +28,7 @@ def cosine(progress: float) -> float:
 
 
 def one_cycle(progress: float) -> float:
-    """Rise from 1/25 to 1 in the first 30 % of training, then fall to 0 (Smith 2018), on lines."""
+    """Rise linearly from 1/25 to 1 in the first 30 % of training, then fall to 0 (Smith 2018)."""
     if progress < 0.3:
         return 1 / 25 + (1 - 1 / 25) * progress / 0.3
     return (1 - progress) / 0.7
@@ -45,7 +45,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 def scheduled(eta: float, schedule: str, epochs: int, warmup: float) -> Callable[[float], float]:
     """Return the learning rate as a function of the epochs done, a float.
 
-    In the first ``warmup`` epochs it rises from 0 to eta along a line (Goyal et al. 2017); the
+    In the first ``warmup`` epochs it rises linearly from 0 to eta (Goyal et al. 2017); the
     schedule takes the rest.
     """
     factor = SCHEDULES[schedule]

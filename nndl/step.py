@@ -153,7 +153,7 @@ def take_step(
         add(delta, x, step.alpha, step.mu)
     else:
         add_scaled(w, -step.mu, v)
-        # `decay` w, of the w before: decay (w - mu v), below, and decay mu v.
+        # decay w, of w before it moved, is decay (w - mu v), subtracted below, plus decay mu v.
         add(delta, x, step.alpha, step.mu * step.beta)
     if step.l1:
         add_scaled(w if v is None else v, -step.l1 / _TINY, sign)

@@ -142,7 +142,7 @@ def check_rate(
     mu: float,
     dtype: np.dtype[Any],
 ) -> float:
-    """Return the learning rate after so many epochs; warn if lmbda has no effect with it.
+    """Return the learning rate after ``epoch`` epochs; warn if lmbda has no effect with it.
 
     A step multiplies the weights by 1 - eta lmbda/n, which has no effect if it rounds to 1. With
     momentum the decay is added to the velocity, which is small enough not to lose it.

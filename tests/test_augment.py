@@ -89,7 +89,7 @@ def test_fivefold_is_the_original_then_up_down_left_right():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_affine_by_hand(dtype):
     image = CORNER.astype(dtype)
-    # A quarter turn with y downwards takes the x axis to the y axis: clockwise.
+    # A quarter turn with y downward takes the x axis to the y axis: clockwise.
     np.testing.assert_array_equal(affine(image, [[0, -1], [1, 0]]), [[7, 4, 1, 8, 5, 2, 9, 6, 3]])
     np.testing.assert_array_equal(affine(image, np.eye(2), (1, 0)), shift(image, 1, 0))
     np.testing.assert_array_equal(affine(image, np.eye(2), (-1, 2)), shift(image, -1, 2))

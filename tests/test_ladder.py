@@ -147,7 +147,7 @@ def test_the_picture_shows_means_and_seconds_of_what_is_there(
     assert [text.get_text() for text in ax.texts] == ["first-second", "2 x conv-best"]
     assert len(strip.lines) == len(strip.texts) == len(MARKS)
     low, high = ax.get_ylim()
-    assert low > high  # accuracy grows upwards
+    assert low > high  # accuracy grows upward
     assert not draw(tmp_path / "nothing").axes[0].lines
 
 

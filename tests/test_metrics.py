@@ -62,7 +62,7 @@ def test_mistakes_are_sorted_by_confidence_and_ties_by_index(
     found = mistakes(mirror, DATA)
     assert found.index.tolist() == [4, 1, 2, 3, 6]
     assert found.true.tolist() == [0, 0, 1, 1, 2]
-    assert found.given.tolist() == [2, 1, 2, 2, 0]
+    assert found.predicted.tolist() == [2, 1, 2, 2, 0]
     np.testing.assert_array_equal(found.confidence, [0.875, 0.5, 0.5, 0.5, 0.25])
 
 
@@ -70,7 +70,7 @@ def test_mistakes_are_sorted_by_confidence_and_ties_by_index(
 def test_k_limits_the_number_of_mistakes(k: int, mirror: Network) -> None:
     found = mistakes(mirror, DATA, k)
     assert found.index.tolist() == [4, 1, 2, 3, 6][:k]
-    assert len(found.true) == len(found.given) == len(found.confidence) == min(k, 5)
+    assert len(found.true) == len(found.predicted) == len(found.confidence) == min(k, 5)
 
 
 def test_a_perfect_network_has_no_mistakes(mirror: Network) -> None:
@@ -178,4 +178,4 @@ def test_a_small_network_with_many_outputs_is_evaluated_in_little_memory() -> No
     assert len(worst.index) == 1000 - score.correct
     image = worst.index[0]
     assert worst.confidence[0] == a[:, image].max() - a[data.labels[image], image]
-    assert worst.given[0] == a[:, image].argmax()
+    assert worst.predicted[0] == a[:, image].argmax()

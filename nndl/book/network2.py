@@ -159,7 +159,7 @@ class Network(Adapter):
         eta, lmbda : float
             Learning rate, and L2 regularization, which is divided by the number of training data.
         early_stopping_n : int
-            Stop when the accuracy on the evaluation data has not improved in so many epochs; 0
+            Stop when the accuracy on the evaluation data has not improved for this many epochs; 0
             never stops. The network keeps the parameters of the last epoch.
 
         Returns

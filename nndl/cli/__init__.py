@@ -1,1 +1,1 @@
-"""The command line: `nndl train`, `evaluate`, `plot`, `predict` and `reproduce`."""
+"""The command line, `nndl`: a module for each command (`nndl.cli.main.COMMANDS`)."""

@@ -91,7 +91,7 @@ class Config:
         text,
         "data",
         "auto, mnist, synthetic, fashion-mnist, kmnist, emnist-letters, ..., or a folder or file "
-        "(docs/data.md); auto is MNIST, or synthetic digits where it cannot be had",
+        "(docs/data.md); auto is MNIST, or synthetic digits if it is unavailable",
         flags="--data --data-dir",
         metavar="WHICH",
         may_change=True,  # the folder may have moved; that it is the same data is checked
@@ -111,8 +111,8 @@ class Config:
         None,
         optional(choice(RECIPES)),
         "network",
-        "a network beyond the book with its distortions and settings, of which --epochs and the "
-        "others of training can be changed: see results/LADDER.md",
+        "a network beyond the book, with its distortions and settings; training flags such as "
+        "--epochs override the settings: see results/LADDER.md",
         unset="none",
     )
     hidden: tuple[int, ...] = setting(

@@ -81,7 +81,7 @@ def draw(net: Network, data: Dataset, trained_on: str, folder: Path) -> list[str
     figures = {"confusion.png": plots.plot_confusion(counts, name)}
     if shape := plots.picture_shape(data.images.shape[1], data.shape):
         worst = mistakes(net, data, 40)
-        notes = (worst.true, worst.given, worst.confidence)
+        notes = (worst.true, worst.predicted, worst.confidence)
         images = data.images[worst.index]
         figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name, shape=shape)
     w = net.decaying[0]

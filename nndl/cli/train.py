@@ -358,7 +358,7 @@ def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> No
     plots.save(fig, folder.curves_path)
     if shape := plots.picture_shape(test.images.shape[1], test.shape):
         worst = mistakes(net, test, 40)
-        notes = (worst.true, worst.given, worst.confidence)
+        notes = (worst.true, worst.predicted, worst.confidence)
         images = test.images[worst.index]
         fig = plots.plot_mistakes(images, *notes, title=printable(test.name), shape=shape)
         plots.save(fig, folder.path / "mistakes.png")

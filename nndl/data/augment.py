@@ -50,7 +50,7 @@ def shift(images: NDArray[Any], dx: int, dy: int, shape: Shape = None) -> NDArra
     images : ndarray, shape (n, n_in)
         Of any dtype, which is kept.
     dx, dy : int
-        Pixels to the right and downwards; negative to the left and upwards.
+        Pixels to the right and downward; negative to the left and upward.
     shape : tuple of int, optional
         Of an image that is not square.
 
@@ -101,7 +101,7 @@ def materialize(
     Parameters
     ----------
     dataset : Dataset
-        Of n float images.
+        Of n images; uint8 only if the transform takes it, as `RandomShift` does.
     transform : callable
         ``transform(images, rng)``, called with chunks of rows.
     times : int
@@ -132,7 +132,7 @@ def affine(
 ) -> Images:
     """Map each image by p -> matrix @ (p - c) + c + translation, with bilinear interpolation.
 
-    Points are p = (x, y) with x to the right and y downwards in pixels, and c is the center of
+    Points are p = (x, y) with x to the right and y downward in pixels, and c is the center of
     the image. Outside the image all is 0.
 
     Parameters
@@ -217,7 +217,7 @@ class RandomAffine:
     rotation : float
         Degrees.
     skew : float
-        Pixels to the right per pixel upwards.
+        Pixels to the right per pixel upward.
     scale : float
         Of width and height, independently, around 1: 0.15 gives factors of 0.85 to 1.15.
     translation : float

@@ -65,7 +65,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
 
 def _read(file: BinaryIO | gzip.GzipFile, most: int) -> NDArray[Any]:
-    """Read an array of at most so many bytes."""
+    """Read an array of at most ``most`` bytes."""
     zeros, code, n_dims = struct.unpack(">HBB", _exactly(file, 4))
     if zeros or code not in TYPES or not 1 <= n_dims <= 4:
         raise ValueError(
@@ -90,7 +90,7 @@ def _read(file: BinaryIO | gzip.GzipFile, most: int) -> NDArray[Any]:
 
 
 def _exactly(file: BinaryIO | gzip.GzipFile, size: int) -> bytearray:
-    """Read so many bytes in pieces, so that a wrong size costs no memory."""
+    """Read ``size`` bytes in pieces, so that a wrong size costs no memory."""
     content = bytearray()
     while len(content) < size:
         piece = file.read(min(PIECE, size - len(content)))

@@ -56,7 +56,7 @@ def read_idx_folder(folder: Path, prefix: str | None = None) -> tuple[Dataset, D
     FileNotFoundError
         If a file is missing, or there are several data sets and no prefix was given.
     ValueError
-        If a file is damaged or does not fit to the others.
+        If a file is damaged or does not match the others.
     """
     sets = find_idx_files(folder)
     if prefix is None:

@@ -18,7 +18,7 @@ __all__ = ["center", "synthetic_digits"]
 Floats = NDArray[np.float32]
 
 # Digit, weight of the style, and its strokes: control points "x,y" in percent of a unit box, with y
-# downwards; ";" begins a new stroke, "!" makes a corner. A stroke begins and ends in its first and
+# downward; ";" begins a new stroke, "!" makes a corner. A stroke begins and ends in its first and
 # last point; between them it passes near the points, as a spline does. Styles of weight 0 are rare
 # in MNIST, and are drawn only where all styles are.
 SKELETONS = (

@@ -199,7 +199,7 @@ def _tested(
             "images": _base64(_bytes(test.images[worst.index])),
             "index": worst.index.tolist(),
             "true": worst.true.tolist(),
-            "read": worst.given.tolist(),
+            "read": worst.predicted.tolist(),
         },
     }
     return about, [(int(i), int(labels[i]), int(read[i])) for i in changed]
@@ -232,7 +232,7 @@ def _curves(history: History | None) -> dict[str, Any] | None:
 
 
 def _film(weights: NDArray[np.floating[Any]], room: int) -> dict[str, Any] | None:
-    """Return weights by epoch for at most so many bytes: in 8 bits, as differences, compressed.
+    """Return weights by epoch in at most ``room`` bytes: 8-bit differences, compressed.
 
     Where they do not all fit, fewer neurons are shown.
     """

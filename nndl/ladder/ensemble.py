@@ -35,7 +35,7 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     ValueError
         If a seed has no record or no network.
     OSError
-        If MNIST cannot be had, or a file cannot be read or written.
+        If MNIST is unavailable, or a file cannot be read or written.
     """
     rung = load_rung(results / "ladder", name)
     seconds = {run["seed"]: run["seconds"] for run in (rung.runs if rung else ())}

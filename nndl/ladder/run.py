@@ -45,7 +45,7 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
     Raises
     ------
     OSError
-        If MNIST cannot be had, a file cannot be written, or another process runs the same seed.
+        If MNIST is unavailable, a file cannot be written, or another process runs the same seed.
     ValueError
         If a checkpoint is there, but of another recipe.
     """

@@ -70,7 +70,7 @@ def render(folder: Path) -> str:
 
 
 def _table(title: str, rows: list[str]) -> str:
-    head = "| experiment | what | reading | book | ours | best | inside | n | seconds | notes |"
+    head = "| experiment | what | metric | book | ours | best | inside | n | seconds | notes |"
     return "\n".join(
         [f"## {title}\n", head, "|---|---|---|---|---|---|---|---|---|---|", *rows, ""]
     )

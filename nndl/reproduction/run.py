@@ -219,7 +219,7 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
     wrong = mistakes(net, job.test)
     final |= {
         "last_test_accuracy": evaluate(net, job.test).accuracy,
-        "mistakes": np.stack([wrong.index, wrong.given], axis=1).tolist(),
+        "mistakes": np.stack([wrong.index, wrong.predicted], axis=1).tolist(),
         "epochs": len(history),
     }
     if isinstance(first := net.layers[0], Conv):

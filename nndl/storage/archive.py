@@ -76,11 +76,11 @@ def opened(path: str | Path, suffix: str = "") -> Iterator[tuple[Any, Arrays]]:
         If the file cannot be opened, or is not a regular file.
     """
     suffix, shown = suffix or Path(path).suffix, printable(path, LONGEST_PATH)
-    if suffix not in _CONTAINERS:
-        raise ValueError(f"{shown} must end in {', '.join(_CONTAINERS)} to be loaded")
+    if suffix not in _ARCHIVES:
+        raise ValueError(f"{shown} must end in {', '.join(_ARCHIVES)} to be loaded")
     with open_regular(path) as file:
         try:
-            yield _CONTAINERS[suffix](file)
+            yield _ARCHIVES[suffix](file)
         except (
             ValueError,
             EOFError,
@@ -99,7 +99,7 @@ def _open_json(file: BinaryIO) -> tuple[Any, Arrays]:
     return loads(file.read(LARGEST_JSON)), {}
 
 
-_CONTAINERS: dict[str, Callable[[BinaryIO], tuple[Any, Arrays]]] = {
+_ARCHIVES: dict[str, Callable[[BinaryIO], tuple[Any, Arrays]]] = {
     ".npz": open_npz,
     ".safetensors": open_tensors,
     ".json": _open_json,

@@ -1,4 +1,4 @@
-"""The .npz container: a zip archive of .npy arrays and of a description in JSON.
+"""The .npz archive: a zip file of .npy arrays and of a description in JSON.
 
 Headers are compared with the one that is expected and never parsed, and no array is allocated
 before its shape, dtype and size are known to be right.

@@ -1,4 +1,4 @@
-"""What the containers share: readers of arrays, which are given out only as they are expected."""
+"""What the archives share: readers that return an array only if it is as expected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Reader = Callable[[tuple[int, ...], np.dtype[Any]], Array]
 
 Arrays = Mapping[str, Reader]
 
-DESCRIPTION = "description.json"  # the name of the description in every container
+DESCRIPTION = "description.json"  # the name of the description in every archive
 
 
 def check_finite(name: str, array: Array) -> None:

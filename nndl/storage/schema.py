@@ -125,7 +125,7 @@ def check_size(raw: bytes, most: int = LARGEST_JSON) -> None:
 
 
 def loads(raw: bytes, most: int = LARGEST_JSON) -> Any:
-    """Parse JSON of at most so many bytes.
+    """Parse JSON of at most ``most`` bytes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The .safetensors container, read and written through its library, which is optional."""
+"""The .safetensors archive, read and written through its library, which is optional."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Levels = NDArray[np.int8]
 
 
 def keep_weights(path: str | Path, net: Network, epochs: int) -> None:
-    """Add the weights of the first layer after so many epochs to a file; 0 begins it.
+    """Add the first layer's weights after ``epochs`` epochs to a file; 0 starts a new one.
 
     Entries of later epochs, as of a run that was interrupted and resumed, are replaced.
 

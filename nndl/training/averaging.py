@@ -57,7 +57,7 @@ class Average:
         return epoch * ceil(self.n / self.size) + ceil(done / self.size)
 
     def update(self, epoch: int, done: int) -> None:
-        """Take in the network as it is after so many epochs and images."""
+        """Take in the network as it is after ``epoch`` epochs and ``done`` images."""
         steps = self._steps(epoch, done)
         rate = expm1((steps - self.steps) * self.decay) / expm1(steps * self.decay)
         self.steps = steps

@@ -18,7 +18,7 @@ from nndl.validation import pixels_as_columns
 
 __all__ = ["EPOCHS", "diagnose"]
 
-EPOCHS = 3  # so many epochs at chance are no slow start
+EPOCHS = 3  # this many epochs at chance are more than a slow start
 MARGIN = 0.02  # accuracy above that of always guessing the most frequent class
 SAMPLE = 500  # images whose activations are looked at
 FLAT = 0.0025  # a derivative below this is near 0: 1 % of the sigmoid's largest

@@ -150,12 +150,13 @@ def confusion_matrix(net: Network | Ensemble, data: Dataset) -> ConfusionMatrix:
 class Mistakes:
     """Misclassified images, the most confident mistake first; arrays of shape (k,).
 
-    ``confidence`` is the output for the predicted label minus the output for the true label.
+    ``index`` has their rows in the data set, ``true`` and ``predicted`` the labels. ``confidence``
+    is the output for the predicted label minus the output for the true label.
     """
 
     index: NDArray[np.intp]
     true: NDArray[np.int64]
-    given: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     confidence: NDArray[np.float64]
 
 
@@ -165,17 +166,17 @@ def mistakes(net: Network | Ensemble, data: Dataset, k: int | None = None) -> Mi
         raise ValueError(f"k must be a whole number of at least 0, or None for all, not {k!r}")
     check_dataset(data, net.n_in, net.n_out)
     check_classes(data, "mistakes")
-    given, margin = np.empty(len(data), np.int64), np.empty(len(data))
+    predicted, margin = np.empty(len(data), np.int64), np.empty(len(data))
     start = 0
     for _, a, labels in _outputs(net, data):
         rows = slice(start, start + len(labels))
         columns = np.arange(len(labels))
-        given[rows] = a.argmax(axis=0)
-        margin[rows] = a[given[rows], columns] - a[labels, columns]
+        predicted[rows] = a.argmax(axis=0)
+        margin[rows] = a[predicted[rows], columns] - a[labels, columns]
         start = rows.stop
-    wrong = np.flatnonzero(given != data.labels)
+    wrong = np.flatnonzero(predicted != data.labels)
     worst = wrong[np.argsort(-margin[wrong], kind="stable")][:k]
-    return Mistakes(worst, data.labels[worst].astype(np.int64), given[worst], margin[worst])
+    return Mistakes(worst, data.labels[worst].astype(np.int64), predicted[worst], margin[worst])
 
 
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:

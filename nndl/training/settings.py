@@ -47,15 +47,18 @@ class Settings:
         `Dataset.targets`. Measured costs use the true labels.
     average : float
         Measure, and keep at the end, the exponential moving average of the weights over steps, in
-        which each new step has this part, like 0.003; 0 for the weights themselves.
+        which each new step has this part, like 0.003; 0 for the weights themselves. They are read
+        after each chunk of up to 500 images and stand for all of its steps.
     judge_by : "accuracy" or "cost"
         What patience and halve_after go by, on the validation set: the largest accuracy, or the
         smallest cost. Real-valued outputs have only a cost, which is then used.
 
     Raises
     ------
+    TypeError
+        If a number is expected and something else is given.
     ValueError
-        If a number is out of its range, or two settings exclude each other.
+        If a number is out of its range, a name is unknown, or two settings exclude each other.
 
     Examples
     --------

@@ -152,7 +152,8 @@ def train(
         a state was made with other settings (except patience, halve_after and, without a schedule,
         epochs) or other evaluated sets.
     DivergedError
-        If outputs are no longer finite. The weights of the last complete epoch are restored.
+        If the parameters or a measured cost are no longer finite. The weights of the last complete
+        epoch are restored.
     TrainingInterrupted
         A KeyboardInterrupt. It is raised after Ctrl-C, at the end of the current chunk of 500
         images (or of a larger mini-batch). A second Ctrl-C interrupts at once. If SIGINT has a
@@ -313,7 +314,7 @@ def _measure(
 
 
 class _Checkpoints:
-    """Calls back within an epoch, every so many seconds, and when Ctrl-C ends it.
+    """Calls back within an epoch, every ``seconds`` seconds, and when Ctrl-C ends it.
 
     During the call, the state has the shuffle stream as it was at the start of the epoch, so that
     a resumed run draws the same order again. `done` is the number of images already used.

@@ -137,7 +137,7 @@ def _reduced(file: Image.Image, path: Path, *, in_strips: bool) -> Image.Image:
 
 
 def _bands(picture: Image.Image, rows: int) -> Iterator[Image.Image]:
-    """Decode a picture, and yield so many rows of it at a time, in 8 bits."""
+    """Decode a picture, and yield ``rows`` rows of it at a time, in 8 bits."""
     picture.load()
     width, height = picture.size
     white = _white(picture) if picture.mode[0] in "IF" else 0.0

@@ -127,7 +127,7 @@ def _smooth_paper(value: Floats) -> Floats:
     """Return a surface of degree 0, 1 or 2 through most of the bright pixels.
 
     Of surfaces that lie near about as many pixels, the one of the lowest degree is taken: another
-    would bend towards ink that fills the picture.
+    would bend toward ink that fills the picture.
     """
     step = 1 + min(value.shape) // 100
     y, x = (np.linspace(-1, 1, side) for side in value.shape)

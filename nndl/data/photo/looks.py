@@ -1,4 +1,4 @@
-"""A digit slightly turned and scaled, so that a network looks at it several times."""
+"""The same digit slightly rotated and scaled, for test-time augmentation."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def stroke_width(ink: Floats) -> float:
 
 
 def _scaled(picture: Floats, side: int) -> Floats:
-    """Scale to a longer side of so many pixels; a smaller one is the mean of what it covers."""
+    """Scale the longer side to ``side`` pixels; a smaller one is the mean of what it covers."""
     height, width = picture.shape
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -74,7 +74,7 @@ def _scaled(picture: Floats, side: int) -> Floats:
 
 
 def _thickened(ink: Floats, width: float) -> Floats:
-    """Return strokes at least so many pixels wide, in a box that has grown as much as they."""
+    """Return strokes at least ``width`` pixels wide, in a box that has grown as much as they."""
     missing = (width - stroke_width(ink)) / 2
     if missing < 0.5:
         return ink

@@ -23,7 +23,7 @@ CHUNK = 1 << 16  # bytes that are read at a time
 
 
 def strips(path: Path, picture: Image.Image, rows: int) -> Iterator[Image.Image]:
-    """Yield a picture in strips of so many rows, from the top; the last one may be lower.
+    """Yield a picture in strips of ``rows`` rows, from the top; the last one may be shorter.
 
     Parameters
     ----------

@@ -182,15 +182,14 @@ RECIPES: dict[str, Recipe] = {
                 *(*_conv(32, 5, pool=2), *_conv(64, 3), *_conv(64, 3, pool=2)),
                 *(*_dense(256), Dropout(0.4)),
             ],
-            Settings(55, 100, 0.1, 25.0, **LONG),
+            Settings(30, 100, 0.1, 25.0, **LONG),
             distortion=ELASTIC,
             plain=1,
             goal=99.7,
             seconds=1800,
             n=10,
             why="Pooling after the first convolution halves the work of an epoch: twice the epochs "
-            "are worth more than another convolution or more maps. As many epochs as the budget "
-            "holds.",
+            "are worth more than another convolution or more maps.",
         ),
         Recipe(
             "dense",

@@ -49,7 +49,7 @@ NETWORK3 = Experiment(
     notes=("network3",),
 )
 RECTIFIED = replace(NETWORK3, settings=Settings(epochs=60, eta=0.03, lmbda=1.0))
-FIVEFOLD = replace(RECTIFIED, fivefold=True, seeds=1)
+FIVEFOLD = replace(RECTIFIED, fivefold=True)
 TWO_CONV = partial(_layers, (20, 40), (100,))
 
 _FIRST = {

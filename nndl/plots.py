@@ -54,6 +54,7 @@ SETS: dict[str, dict[str, Any]] = {
     "test": {"ls": ":", "fillstyle": "left", "mfcalt": "none"},
 }
 QUANTITIES = {"accuracy": "accuracy (%)", "cost": "cost"}
+LINE = 0.24  # inches of a line of a legend
 GAP = 0.12  # between the pictures of a grid, in picture heights
 
 
@@ -83,6 +84,7 @@ def save(fig: Figure, path: str | Path) -> None:
         raise ValueError(f"figures are saved as .png or .svg: give {path} one of these endings")
     with (
         matplotlib.rc_context({"svg.hashsalt": "nndl"}),
+        np.errstate(over="ignore"),  # products of 3-D axes set this flag without an overflow
         warnings.catch_warnings(record=True) as caught,
         atomic_write(path) as file,
     ):
@@ -128,9 +130,10 @@ def plot_curves(
         If the quantity is another, no run has that epoch of it, or a value is not finite or, for an
         accuracy, not a fraction.
     """
-    ax = _new().add_subplot() if ax is None else ax
+    handles, labels = _key(runs, [quantity], first, 24)
+    ax = _new_beside(labels) if ax is None else ax
     _draw_curves(ax, runs, quantity, first)
-    _legend_beside(ax, *_key(runs, [quantity], first, 24))
+    _legend_beside(ax, handles, labels)
     return _figure(ax)
 
 
@@ -159,20 +162,15 @@ def plot_learning_curves(
             "every run needs an epoch with a cost or an accuracy, unlike "
             f"{empty or 'an empty mapping'}: train for an epoch first"
         )
-    fig = _new(10, 4) if fig is None else fig
-    fig.set_layout_engine("constrained")
     quantities = [q for q in QUANTITIES if any(_keys(run, q) for run in runs.values())]
+    handles, labels = _key(runs, quantities, 0, 44)
+    lines = [line for label in labels for line in label.split("\n")]
+    columns = max(1, min(110 // (8 + max(map(len, lines))), len(labels)))
+    fig = _new(10, max(4, 2.8 + LINE * len(lines) / columns)) if fig is None else fig
+    fig.set_layout_engine("constrained")
     for ax, quantity in zip(np.ravel(fig.subplots(1, len(quantities))), quantities, strict=True):
         _draw_curves(ax, runs, quantity, 0)
-    handles, labels = _key(runs, quantities, 0, 44)
-    columns = 110 // (8 + max(len(line) for label in labels for line in label.split("\n")))
-    fig.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=max(1, min(columns, len(labels))),
-        frameon=False,
-    )
+    fig.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     _title(fig, title)
     return fig
 
@@ -194,7 +192,8 @@ def plot_gradient_norms(norms: Mapping[str, Sequence[float]], *, ax: Axes | None
     """
     if not norms:
         raise ValueError("norms must hold one layer or more, but the mapping is empty")
-    ax = _new().add_subplot() if ax is None else ax
+    labels = [_plain(label, 24) for label in norms]
+    ax = _new_beside(labels) if ax is None else ax
     for i, (label, values) in enumerate(norms.items()):
         numbers = _numbers(values, f"norms of {label!r}")
         if numbers.min() <= 0:
@@ -202,7 +201,7 @@ def plot_gradient_norms(norms: Mapping[str, Sequence[float]], *, ax: Axes | None
         _line(ax, i, len(norms), numbers, 0, "validation")
     ax.set_yscale("log")
     _label_axes(ax, "norm of the gradient")
-    _legend_beside(ax, ax.get_lines()[-len(norms) :], [_plain(label, 24) for label in norms])
+    _legend_beside(ax, ax.get_lines()[-len(norms) :], labels)
     return _figure(ax)
 
 
@@ -298,6 +297,12 @@ def _key(
         handles.append(Line2D([], [], **_ring()))
         labels.append("best epoch")
     return handles, labels
+
+
+def _new_beside(labels: Sequence[str]) -> Axes:
+    """Return the axes of a new figure, as high as a legend of these labels beside them."""
+    lines = sum(label.count("\n") + 1 for label in labels)
+    return _new(8, max(4, 0.5 + LINE * lines)).add_subplot()
 
 
 def _legend_beside(ax: Axes, handles: Sequence[Line2D], labels: Sequence[str]) -> None:

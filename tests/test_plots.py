@@ -143,6 +143,33 @@ def test_a_single_epoch_is_visible(tmp_path: Path) -> None:
     assert all(float(label.replace("−", "-")).is_integer() for label in labels)
 
 
+@pytest.mark.parametrize("n", [3, 40])
+def test_a_long_legend_leaves_the_curves_their_height(n: int) -> None:
+    runs = {f"a run with a long name, {i}": RUN for i in range(n)}
+    norms = {f"layer {i}": [1.0, 2.0] for i in range(n)}
+    figures = (
+        plots.plot_learning_curves(runs, "title"),
+        plots.plot_curves(runs, "cost"),
+        plots.plot_gradient_norms(norms),
+    )
+    for fig in figures:
+        fig.draw_without_rendering()
+        height = fig.get_figheight()
+        for ax in fig.axes:
+            assert height * ax.get_position().height > 2
+        legends = [*fig.legends, *(legend for ax in fig.axes if (legend := ax.get_legend()))]
+        for legend in legends:
+            box = legend.get_window_extent()
+            assert 0 <= box.y0 < box.y1 <= fig.bbox.height
+
+
+def test_an_overflow_while_drawing_is_not_reported(tmp_path: Path) -> None:
+    fig = plots.plot_curves({"a": RUN}, "cost")
+    large = np.float32(3e38)
+    fig.axes[0].yaxis.set_major_formatter(lambda value, _: str(large * large))
+    plots.save(fig, tmp_path / "a.png")
+
+
 def test_learning_curves_draw_the_quantities_that_exist() -> None:
     fig = figure()
     only_cost = {"training_cost": [3.0, 2.0]}

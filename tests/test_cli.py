@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from cli import nndl, write_digits
+from numpy.typing import DTypeLike
 from PIL import Image
 
 from nndl import plots
@@ -144,17 +146,17 @@ def test_the_flag_traceback_shows_where_an_error_happened(tmp_path: Path) -> Non
         ("--eta 0", 2, "--eta/--lr: expected a number above 0, not '0'"),
         ("--eta fast", 2, "expected a number above 0, not 'fast'"),
         ("--eta inf", 2, "expected a number above 0, not 'inf'"),
-        ("--epochs 0", 2, "at least 1"),
-        ("--epochs -3", 2, "at least 1"),
-        (f"--epochs {'9' * 5000}", 2, "at least 1"),
-        ("--hidden 0", 2, "at least 1"),
-        ("--hidden thirty", 2, "at least 1"),
+        ("--epochs 0", 2, "a whole number from 1 to 2,147,483,647"),
+        ("--epochs -3", 2, "a whole number from 1 to 2,147,483,647"),
+        (f"--epochs {'9' * 5000}", 2, "a whole number from 1 to 2,147,483,647"),
+        ("--hidden 0", 2, "a whole number from 1 to 2,147,483,647"),
+        ("--hidden thirty", 2, "a whole number from 1 to 2,147,483,647"),
         ("--hidden 100000000", 1, "not enough memory"),
         (f"--hidden {'2 ' * 2000}", 2, "a file cannot hold this network: its description.layers"),
-        ("--batch-size 0", 2, "at least 1"),
-        ("--train-size 0", 2, "at least 1"),
+        ("--batch-size 0", 2, "a whole number from 1 to 2,147,483,647"),
+        ("--train-size 0", 2, "a whole number from 1 to 2,147,483,647"),
         ("--train-size 1300", 2, "only 1,000 training images"),
-        ("--patience soon", 2, "at least 1; or none, not 'soon'"),
+        ("--patience soon", 2, "to 2,147,483,647; or none, not 'soon'"),
         ("--hidden --dropout 0.5", 2, "is for hidden layers"),
         ("--out ''", 2, "not an empty text"),
         ("--checkpoint-seconds 0", 2, "a number of seconds above 0, not '0'"),
@@ -168,9 +170,9 @@ def test_the_flag_traceback_shows_where_an_error_happened(tmp_path: Path) -> Non
         (f"--seed {'7' * 45}", 2, "whole number"),
         ("--target-accuracy high", 2, "from 1 to 100"),
         ("--target-accuracy 0.98", 2, "from 1 to 100"),
-        ("--conv 0", 2, "at least 1"),
+        ("--conv 0", 2, "a whole number from 1 to 2,147,483,647"),
         ("--conv 4 4 4", 2, "4 x 4"),
-        ("--halve-after 0", 2, "at least 1"),
+        ("--halve-after 0", 2, "a whole number from 1 to 2,147,483,647"),
         ("--activation step", 2, "invalid choice"),
         ("--init ones", 2, "invalid choice"),
         ("--dtype float16", 2, "invalid choice"),
@@ -217,7 +219,7 @@ def test_a_wrong_flag_is_one_line_and_writes_nothing(
         ("reproduce", 2, "required: COMMAND"),
         ("reproduce run c9-magic", 2, "there is no experiment 'c9-magic'"),
         ("reproduce run --chapter 2", 2, "invalid choice"),
-        ("reproduce run --jobs 0", 2, "at least 1"),
+        ("reproduce run --jobs 0", 2, "a whole number from 1 to 2,147,483,647"),
         ("reproduce replay c9-magic", 2, "invalid choice"),
         ("reproduce run c3-hp-a --chapter 3", 2, "names or --chapter, not both"),
     ],
@@ -294,11 +296,14 @@ def test_a_changed_config_is_one_line(
 
 
 def test_pictures_are_png_or_svg_in_a_folder_that_exists(run: Path, tmp_path: Path) -> None:
-    for out, message in (("x.gif", "saved as .png or .svg"), ("no/x.png", "cannot write")):
-        done = nndl(f"plot {run} --out {tmp_path / out}")
-        assert done.status == 1
-        assert len(done.err.splitlines()) == 1
-        assert message in done.err
+    for command in ("plot", "predict"):
+        done = nndl(f"{command} {run} digit.png --out x.gif")
+        assert done.status == 2
+        assert "expected a path that ends in .png or .svg, not 'x.gif'" in done.last
+    done = nndl(f"plot {run} --out {tmp_path / 'no' / 'x.png'}")
+    assert done.status == 1
+    assert len(done.err.splitlines()) == 1
+    assert "cannot write" in done.err
 
 
 @pytest.mark.parametrize("line", ["evaluate {}", "plot {}", "predict {} digit.png"])
@@ -402,6 +407,35 @@ def test_the_fivefold_set_is_the_training_set(digits: Path, tmp_path: Path) -> N
     )
     assert done.status == 0, done.err
     assert "5,000 images to train, 200 to validate" in done.out
+    more = nndl(f"train --resume {tmp_path / 'run'} --epochs 2")
+    assert more.status == 0, more.err
+    assert len(RunFolder(tmp_path / "run").history()) == 2
+    drawn = nndl(f"evaluate {tmp_path / 'run'}")  # the test set is that of the run
+    assert f"drawn in {tmp_path / 'run'}: confusion.png" in drawn.out
+
+
+def test_the_data_of_a_run_with_auto_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(which: str, dtype: DTypeLike) -> list[Dataset]:
+        loaded.append(which)
+        name = "MNIST" if which in ("auto", "mnist") else "synthetic digits"
+        parts = zip(("training", "validation", "test"), (60, 20, 20), strict=True)
+        return [replace(synthetic_digits(n, 1), name=f"{name} {part}") for part, n in parts]
+
+    for command in ("train", "evaluate"):
+        monkeypatch.setattr(f"nndl.cli.{command}.load_data", load)
+    for wanted, name in (("mnist", "MNIST"), ("synthetic", "synthetic digits")):
+        folder = tmp_path / wanted
+        assert nndl(f"train --hidden 5 --epochs 1 --out {folder} --quiet").status == 0
+        config = json.loads((folder / "config.json").read_text())
+        config["data"] = f"{name} training"
+        (folder / "config.json").write_text(json.dumps(config))
+        for line in (f"train --resume {folder}", f"evaluate {folder}"):
+            assert nndl(line).status == 0
+            assert loaded[-1] == wanted
 
 
 def test_labels_that_only_the_test_set_has_get_a_neuron(tmp_path: Path) -> None:
@@ -624,10 +658,71 @@ def test_resuming_with_other_settings_says_which(run: Path) -> None:
     assert contents(run) == before
 
 
+def test_only_what_differs_is_named_when_a_scheduled_run_is_resumed(
+    digits: Path, tmp_path: Path
+) -> None:
+    line = f"train --data {digits} --hidden 5 --schedule cosine --epochs 1 --out {tmp_path / 'run'}"
+    assert nndl(f"{line} --quiet").status == 0
+    done = nndl(f"train --resume {tmp_path / 'run'} --epochs 1 --eta 3")
+    assert done.status == 2
+    assert "eta is 0.5, not 3.0; leave them out" in done.last
+
+
+def test_a_run_whose_first_checkpoint_could_not_be_written_is_resumed(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    line = f"train --data {digits} --hidden 5 --epochs 2 --quiet"
+    assert nndl(f"{line} --out {whole}").status == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("nndl.storage.checkpoints.Checkpoints.save", full)
+        assert nndl(f"{line} --out {folder}").status == 1
+    assert RunFolder(folder).taken == ["config.json"]
+    done = nndl(f"train --resume {folder} --quiet")
+    assert done.status == 0, done.err
+    assert same_run(folder, whole)
+
+
+def test_weights_by_epoch_that_are_missing_are_noticed_before_training(
+    digits: Path, tmp_path: Path
+) -> None:
+    line = f"train --data {digits} --hidden 5 --epochs 1 --keep-weights --out {tmp_path / 'run'}"
+    assert nndl(f"{line} --quiet").status == 0
+    (tmp_path / "run" / "weights_by_epoch.npz").unlink()
+    before = contents(tmp_path / "run")
+    done = nndl(f"train --resume {tmp_path / 'run'} --epochs 2")
+    assert done.status == 1
+    assert "has no weights_by_epoch.npz" in done.last
+    assert "put it back" in done.last
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_lost_config_is_not_advised_to_be_resumed(run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "config.json").unlink()
+    for line in (f"train --resume {folder}", f"evaluate {folder}"):
+        done = nndl(line)
+        assert done.status == 1
+        assert "has lost its config.json: put it back, or train again" in done.last
+
+
+def test_pictures_that_are_missing_are_drawn_when_a_finished_run_is_resumed(
+    run: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    for name in ("curves.png", "mistakes.png"):
+        (folder / name).unlink()
+        assert nndl(f"train --resume {folder}").status == 0
+        assert (folder / name).exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": "MNIST training"}, "began with MNIST training, but the data here is digits"),
+        ({"data": "MNIST training"}, "began with MNIST, but the data here is digits"),
         ({"settings": {"eta": 0.25}}, "was changed: the run began with eta 0.5;"),
         ({"settings": {"hidden": [6], "seed": 3}}, "began with hidden [20], seed 0;"),
         ({"settings": {"expand": "fivefold"}}, "began with expand 'none';"),
@@ -797,3 +892,9 @@ def test_predict_needs_a_picture() -> None:
         done = nndl(line)
         assert done.status == 2
         assert missing in done.last
+
+
+def test_predict_asks_for_the_pictures_of_a_folder(tmp_path: Path) -> None:
+    done = nndl(f"predict {tmp_path}")
+    assert done.status == 2
+    assert f"expected pictures, such as {tmp_path}/*.png, not a folder" in done.last

@@ -191,7 +191,7 @@ def test_settings_of_training_can_be_changed_but_not_the_network_of_a_recipe(
     flags = ["--recipe", "conv-minutes", "--epochs", "2", "--quiet", "--out", str(out)]
     assert train.main(flags) == 0
     assert len(load_history(out / "history.json")) == 2
-    with pytest.raises(ValueError, match="its own network and distortions: omit --hidden"):
+    with pytest.raises(UsageError, match="its own network and distortions: omit --hidden"):
         train.main(["--recipe", "conv-minutes", "--hidden", "30"])
 
 

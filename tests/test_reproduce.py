@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from cli import nndl
 from scipy.optimize import curve_fit
 
 from nndl._typing import Array
@@ -263,6 +264,20 @@ def test_an_interrupted_run_is_not_a_result(monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setattr(run_module, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_seed(name, 0)
+
+
+def test_only_an_interrupted_command_that_keeps_runs_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    for function in ("replay", "jobs.run"):
+        monkeypatch.setattr(f"nndl.cli.reproduce.{function}", interrupt)
+    for line, kept in (("replay c3-overfit-1000", False), ("run c3-hp-a", True)):
+        done = nndl(f"reproduce --results /nowhere {line}")
+        assert done.status == 130
+        assert ("finished runs are kept" in done.err) is kept
 
 
 def test_an_experiment_that_is_named_twice_is_run_once(tmp_path: Path) -> None:

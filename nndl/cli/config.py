@@ -380,7 +380,7 @@ class Config:
             for name, value in given.items()
             if name not in self.may_change and value != getattr(self, name)
         ]
-        if len(differ) == 1 and "epochs" in given and self.schedule != "constant":
+        if len(differ) == 1 and given.get("epochs", self.epochs) != self.epochs:  # of a schedule
             raise ValueError(
                 f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot "
                 f"become {given['epochs']}: leave --epochs out, or start another run"

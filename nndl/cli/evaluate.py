@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     sets = dict(
         zip(
             ("training", "validation", "test"),
-            load_data(args.data or recorded.config.data, np.uint8),
+            load_data(args.data or recorded.source, np.uint8),
             strict=True,
         )
     )

@@ -20,6 +20,7 @@ __all__ = [
     "Kind",
     "Parser",
     "choice",
+    "figure_path",
     "import_plots",
     "number",
     "optional",
@@ -98,7 +99,7 @@ def whole_number(low: int, high: int = 2**31 - 1) -> Kind:
             raise ValueError
         return int(text)
 
-    limit = f"of at least {low}" if high == 2**31 - 1 else f"from {low} to {high}"
+    limit = f"from {low} to {high:,}"
     return Kind(f"a whole number {limit}", convert, lambda v: type(v) is int and low <= v <= high)
 
 
@@ -136,6 +137,16 @@ def path_of(text: str) -> Path:
     if not text:
         raise ArgumentTypeError("expected a path, not an empty text")
     return Path(text)
+
+
+def figure_path(text: str) -> Path:
+    """Return the path of a picture to write, .png or .svg."""
+    path = path_of(text)
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise ArgumentTypeError(
+            f"expected a path that ends in .png or .svg, not {printable(repr(text), 80)}"
+        )
+    return path
 
 
 def import_plots() -> None:

@@ -124,10 +124,7 @@ def _test_set(run: Path | None, choice: str | None) -> Dataset | None:
     try:
         if run is None or run.is_file():
             return load_mnist(dtype=np.uint8, download=False)[2]
-        recorded = RunFolder(run).recorded()
-        # "auto" was MNIST or synthetic digits: the name of the data says which.
-        names = {"MNIST": "mnist", "synthetic digits": "synthetic"}
-        return load_data(names.get(recorded.data, recorded.config.data), np.uint8)[2]
+        return load_data(RunFolder(run).recorded().source, np.uint8)[2]
     except OSError as error:
         say(f"the page shows no accuracy and no mistakes, for the test set is not here: {error}")
         return None

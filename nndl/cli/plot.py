@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from nndl.cli.errors import UsageError
-from nndl.cli.options import Parser, import_plots, path_of, program_name
+from nndl.cli.options import Parser, figure_path, import_plots, path_of, program_name
 from nndl.cli.run_folder import WRITTEN, RunFolder
 from nndl.text import printable
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", type=path_of, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument(
         "--out",
-        type=path_of,
+        type=figure_path,
         default=Path("curves.png"),
         metavar="FILE",
         help="a .png or .svg file (default: %(default)s)",

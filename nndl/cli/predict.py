@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nndl.cli.errors import FAILED, CommandError, UsageError, say
-from nndl.cli.options import Parser, import_plots, path_of, program_name
+from nndl.cli.options import Parser, figure_path, import_plots, path_of, program_name
 from nndl.cli.run_folder import RunFolder
 from nndl.data.photo import Picture, Reading, open_picture, read_digits
 from nndl.network import Network
@@ -45,7 +45,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--out",
-        type=path_of,
+        type=figure_path,
         metavar="FILE",
         help="where to draw the pictures and what the network saw, .png or .svg (default: "
         "readings.png; with --json, nothing is drawn)",
@@ -53,6 +53,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     args = parser.parse_args(argv)
     first = args.pictures[0]
+    if first.is_dir() and not RunFolder(first).taken and len(args.pictures) == 1:
+        parser.error(f"expected pictures, such as {first}/*.png, not a folder")
     if not args.network and (first.is_dir() or first.suffix in SUFFIXES):
         args.network = args.pictures.pop(0)
         if not args.pictures:

@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.command(args)
     except KeyboardInterrupt:
+        if args.command is not run:
+            raise
         raise KeyboardInterrupt(
             "interrupted; finished runs are kept: run the same command again to continue"
         ) from None
@@ -133,7 +135,8 @@ def replay_all(args: argparse.Namespace) -> None:
         if args.out:
             write_text(args.out / f"{name}.json", json.dumps(as_json(curves)) + "\n")
         found = agreement(name, curves)
-        print(f"{name}: {found.values} published values, {found.differ} differ")
+        values = "published value" if found.values == 1 else "published values"
+        print(f"{name}: {found.values} {values}, {found.differ} differ")
         for curve, epoch in found.first_difference.items():
             print(f"  {f'curve {curve}' if curve else 'the curve'} differs from epoch {epoch} on")
         if found.differ and name in REPLAYS and REPLAYS[name].note:

@@ -38,6 +38,7 @@ WRITTEN = (
     "weights_by_epoch.npz",
 )
 LARGEST_CONFIG = 2**20  # bytes
+FIVEFOLD = ", shifted fivefold"  # in the names of expanded sets
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,15 @@ class Recorded:
 
     @property
     def data(self) -> str:
-        """The name of the data: "MNIST" where the training set is "MNIST training"."""
-        return self.training.removesuffix(" training")
+        """The name of the data: "MNIST" for a run on "MNIST training, shifted fivefold"."""
+        return self.training.removesuffix(FIVEFOLD).removesuffix(" training")
+
+    @property
+    def source(self) -> str:
+        """What `load_data` takes for this data: of "auto", which of both it was."""
+        if self.config.data != "auto":
+            return self.config.data
+        return {"MNIST": "mnist", "synthetic digits": "synthetic"}.get(self.data, "auto")
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,11 @@ class RunFolder:
     def curves_path(self) -> Path:
         """The picture of the learning curves."""
         return self.path / "curves.png"
+
+    @property
+    def mistakes_path(self) -> Path:
+        """The picture of the most confident mistakes."""
+        return self.path / "mistakes.png"
 
     @property
     def taken(self) -> list[str]:
@@ -149,6 +162,10 @@ class RunFolder:
         if path.exists():
             return
         train = program_name("train")
+        if self.checkpoint_path.exists() and path == self.config_path:
+            raise ValueError(
+                f"the run in {self} has lost its {path.name}: put it back, or train again"
+            )
         if self.checkpoint_path.exists():
             raise ValueError(
                 f"the run in {self} is unfinished and has no {path.name} yet: resume it "

@@ -62,12 +62,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     given = settings_given(args)
     existing = RunFolder(args.resume) if args.resume else None
-    config = resumed_config(existing, given) if existing else Config.from_flags(given)
+    config = resumed_config(existing, given) if existing else new_config(given)
     config = replace(config, data=located(config.data))
-    data = load_data(config.data, np.uint8)
-    if existing and (began := existing.recorded().training) != data[0].name:
+    recorded = existing.recorded() if existing else None
+    source = recorded.source if recorded and "data" not in given else config.data
+    data = load_data(source, np.uint8)
+    name = data[0].name.removesuffix(" training")
+    if recorded and recorded.data != name:
         raise CommandError(
-            f"the run in {existing} began with {began}, but the data here is {data[0].name}: "
+            f"the run in {existing} began with {recorded.data}, but the data here is {name}: "
             "make the same data available, with --data if it has moved, or start another run"
         )
     try:
@@ -76,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         net = build_network(config, data)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    name = printable(data[0].name.removesuffix(" training"))
+    name = printable(name)
     if not args.quiet:
         print(
             f"{net}\ndata: {name}, {len(training):,} images to train, "
@@ -92,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with folder_lock(folder.path):
             if existing:
-                resume(folder, config, (training, *data[1:]), args)
+                resume(folder, config, net, (training, *data[1:]), args)
             elif folder.taken:
                 raise CommandError(
                     f"{folder} holds a run already, or files of the same names "
@@ -231,6 +234,14 @@ def _generators(config: Config) -> list[np.random.Generator]:
 # Resuming.
 
 
+def new_config(given: dict[str, Any]) -> Config:
+    """Return the settings of a new run."""
+    try:
+        return Config.from_flags(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
     """Return the settings of a run that is resumed with the given changes."""
     recorded = folder.recorded().config
@@ -253,19 +264,30 @@ def resumed_config(folder: RunFolder, given: dict[str, Any]) -> Config:
     return config
 
 
-def resume(folder: RunFolder, config: Config, data: Sets, args: argparse.Namespace) -> None:
-    """Continue a run to its end, if it is not there already."""
+def resume(
+    folder: RunFolder, config: Config, net: Network, data: Sets, args: argparse.Namespace
+) -> None:
+    """Continue a run to its end, if it is not there already; `net` has the initial weights."""
     if folder.finished(config):
         print(f"the run in {folder} is finished ({folder.history().ended}): there is nothing to do")
-        if not folder.curves_path.exists():  # the process ended before they were drawn
+        # The process may have ended before the pictures were drawn.
+        if not (folder.curves_path.exists() and folder.mistakes_path.exists()):
             draw(folder, folder.network(), folder.history(), data[2])
         return
-    if not folder.checkpoint_path.exists():
+    if folder.checkpoint_path.exists():
+        net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))
+    elif folder.network_path.exists():
         raise CommandError(
             f"{folder} has no checkpoint.npz, without which a run cannot be resumed "
             "(version 0.1.0 removed it at the end of a run): start another run"
         )
-    net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))
+    else:  # the first checkpoint could not be written
+        state = State.start(config.settings(), _generators(config)[1])
+    if config.keep_weights and len(state.history) and not folder.weights_path.is_file():
+        raise CommandError(
+            f"{folder} has no {folder.weights_path.name}, in which the run keeps its weights by "
+            "epoch: put it back, or start another run"
+        )
     epochs = len(state.history)
     if config.epochs < epochs:
         raise UsageError(
@@ -361,7 +383,7 @@ def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> No
         notes = (worst.true, worst.predicted, worst.confidence)
         images = test.images[worst.index]
         fig = plots.plot_mistakes(images, *notes, title=printable(test.name), shape=shape)
-        plots.save(fig, folder.path / "mistakes.png")
+        plots.save(fig, folder.mistakes_path)
 
 
 def conclude(net: Network, test: Dataset, target: float | None) -> int:

@@ -68,7 +68,7 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
         record = as_record(name, seed, net, correct, len(test), len(training), seconds)
         write_text(path, json.dumps(record, indent=1) + "\n")
         kept.with_name("checkpoint.npz").unlink(missing_ok=True)
-    report(f"{path}: {correct:,} of {len(test):,} in {seconds:.0f} s")
+    report(f"{path}: {correct:,} of {len(test):,} in {seconds:.{0 if seconds >= 10 else 2}f} s")
 
 
 def as_record(

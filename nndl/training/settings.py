@@ -95,7 +95,9 @@ class Settings:
         check_choice("judge_by", self.judge_by, ("accuracy", "cost"))
         check_choice("nesterov", self.nesterov, (False, True))
         if self.nesterov and not self.mu:
-            raise ValueError("nesterov changes the momentum: give mu, like 0.9, or leave it out")
+            raise ValueError(
+                "nesterov changes the momentum: give mu, like 0.9, or leave nesterov out"
+            )
         if self.epochs < 1:
             raise ValueError(f"epochs must be a whole number, 1 or more, not {self.epochs!r}")
         self._check_rates()
@@ -108,7 +110,7 @@ class Settings:
             )
         if self.halve_after is not None and not self.is_constant:
             raise ValueError(
-                "halve_after is for a constant eta: leave it out (None), or leave out schedule, "
+                "halve_after is for a constant eta: leave out halve_after, or leave out schedule, "
                 "warmup and a function as eta"
             )
         if self.schedule == "one-cycle" and self.warmup:

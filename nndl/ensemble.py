@@ -182,7 +182,8 @@ def shifted_proba(
     pixels : int
         The length of a shift.
     shape : tuple of int, optional
-        (height, width) or (maps, height, width) of an image that is not square.
+        (height, width) or (maps, height, width) of an image; by default the network's input_shape,
+        and square images for a network of a number of inputs.
 
     Raises
     ------
@@ -199,6 +200,8 @@ def shifted_proba(
     """
     validation.check(pixels=pixels)
     rows = _columns(net, images).T
+    inputs = (net.nets[0] if isinstance(net, Ensemble) else net).input_shape
+    shape = inputs if shape is None and len(inputs) > 1 else shape
     total = np.zeros((len(rows), net.n_out), net.dtype)
     for dx, dy in POSITIONS:
         for some, z, a in infer(net, shift(rows, pixels * dx, pixels * dy, shape)):

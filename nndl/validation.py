@@ -404,6 +404,16 @@ def check_transformed(rows: Array, shape: tuple[int, ...]) -> Array:
     return rows
 
 
+def check_transform(transform: object, data: Dataset) -> None:
+    """Raise ValueError if a transform takes images for square ones that have another shape."""
+    square = data.shape is None or len(data.shape) == 2 or data.shape[0] == 1
+    if not square and getattr(transform, "shape", data.shape) is None:
+        raise ValueError(
+            f"the images have the shape {data.shape}: give it to the transform, as "
+            f"{type(transform).__name__}(shape={data.shape})"
+        )
+
+
 def check_dataset(data: Dataset, n_in: int, n_out: int, cost: Cost | None = None) -> None:
     """Raise if data is not a Dataset, is empty, or does not fit a network of these sizes.
 

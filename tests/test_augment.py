@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
+from nndl import Network
 from nndl.data import (
     Dataset,
     ElasticDistortion,
@@ -24,6 +25,9 @@ from nndl.data.augment import _warp
 
 # A square of 3 x 3 with no symmetry, as a row.
 CORNER = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]])
+
+FOUR_MAPS = Dataset(np.tile(CORNER / 9, (2, 4)).reshape(2, 4, 3, 3), [0, 1])
+NET = Network([36, 2], rng=0)
 
 TRANSFORMS = [
     RandomShift(),
@@ -123,6 +127,21 @@ def test_bilinear_agrees_with_scipy(rng, monkeypatch, dtype, block, height, widt
     want = map_coordinates(images[:, 0], [index, y, x], order=1, mode="grid-constant")
     tolerance = 1e-14 if dtype is np.float64 else 3e-6
     np.testing.assert_allclose(_warp(images, points)[:, 0], want, atol=tolerance)
+
+
+def test_a_point_that_is_not_a_number_is_outside_the_image():
+    maps = np.ones((1, 1, 3, 3), np.float32)
+
+    def points(_, x, y):
+        x[...], y[...] = np.nan, 1
+
+    assert not _warp(maps, points).any()
+
+
+def test_the_maps_keep_apart_if_the_transform_has_their_shape():
+    moved = materialize(FOUR_MAPS, RandomShift(2, FOUR_MAPS.shape), 2, 0).images[2:]
+    maps = moved.reshape(2, 4, 9)
+    np.testing.assert_array_equal(maps, np.tile(maps[:, :1], (1, 4, 1)))
 
 
 def test_the_result_does_not_depend_on_the_size_of_a_block(monkeypatch):
@@ -333,7 +352,7 @@ def test_materialize_keeps_the_original_first(rng):
         (lambda: RandomAffine(skew=float("nan")), "skew must be a finite number"),
         (lambda: RandomAffine(translation=float("inf")), "translation must be a finite number"),
         (lambda: RandomAffine(scale=1), "scale must be less than 1"),
-        (lambda: ElasticDistortion(sigma=0), "sigma must be positive"),
+        (lambda: ElasticDistortion(sigma=1e-30), "sigma must be 0.01 or more"),
         (lambda: ElasticDistortion(alpha=-34), "alpha must be a finite number"),
         (lambda: shift(np.zeros((2, 783)), 1, 0), r"rows of square images.*\(2, 783\)"),
         (lambda: shift(np.zeros(784), 1, 0), r"rows of square images.*\(784,\)"),
@@ -341,6 +360,10 @@ def test_materialize_keeps_the_original_first(rng):
         (lambda: affine(np.zeros((1, 4096**2), "f4"), np.eye(2)), "fewer than 16,777,216 pixels"),
         (lambda: shift(np.zeros((2, 12)), 1, 0, (3, 5)), r"rows of shape \(3, 5\), as \(n, 15\)"),
         (lambda: shift(np.zeros((2, 0)), 1, 0), r"rows of square images"),
+        (lambda: affine(CORNER, np.full((2, 2), np.nan)), "matrices must be finite .* image 0 are"),
+        (lambda: affine(CORNER, np.eye(2), [0, np.inf]), "translations must be finite numbers"),
+        (lambda: materialize(FOUR_MAPS, RandomShift(2), 2, 0), r"RandomShift\(shape=\(4, 3, 3\)\)"),
+        (lambda: list(NET.sgd(FOUR_MAPS, 1, 1, 0.1, transform=RandomShift())), "have the shape"),
         (lambda: materialize(Dataset(CORNER, np.array([1])), RandomShift(), 0, 1), "times must be"),
     ],
 )

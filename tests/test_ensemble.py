@@ -163,6 +163,14 @@ def test_raw_pixels_and_images_that_are_not_square_are_shifted() -> None:
         shifted_proba(net, raw)
 
 
+def test_images_are_shifted_in_the_shape_that_the_network_has() -> None:
+    images = np.random.default_rng(0).random((3, 4 * 8 * 8), np.float32)
+    net = Network([Dense(3, softmax)], input_shape=(4, 8, 8), cost=log_likelihood, rng=0)
+    found = shifted_proba(net, images)
+    np.testing.assert_array_equal(found, shifted_proba(net, images, shape=(4, 8, 8)))
+    np.testing.assert_allclose(found, shifted_proba(Ensemble([net]), images), rtol=1e-5)
+
+
 # Faults.
 
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from nndl.batches import Transform
 from nndl.dataset import Dataset
-from nndl.validation import check_transformed
+from nndl.validation import check_transform, check_transformed
 
 __all__ = [
     "ElasticDistortion",
@@ -112,10 +112,12 @@ def materialize(
     Raises
     ------
     ValueError
-        If times is less than 1, or the transform refuses the images.
+        If times is less than 1, the transform refuses the images, or it has no shape and the
+        images have several maps.
     """
     if times < 1:
         raise ValueError(f"times must be 1 or more, but is {times}; 5 adds four transformed copies")
+    check_transform(transform, dataset)
     rng = np.random.default_rng(rng)
     images = np.tile(dataset.images, (times, 1))
     for start in range(len(dataset), len(images), CHUNK):
@@ -154,7 +156,7 @@ def affine(
     ------
     ValueError
         If the images are not floats in rows of square images, do not have the shape, or have
-        more than 16 million pixels.
+        more than 16 million pixels; if a matrix or a translation is not finite.
     numpy.linalg.LinAlgError
         If a matrix has no inverse.
     """
@@ -162,6 +164,12 @@ def affine(
     k = len(maps)
     matrices = np.broadcast_to(np.asarray(matrices, float), (k, 2, 2))
     translations = np.broadcast_to(np.asarray(translations, float), (k, 2))
+    for name, values in (("matrices", matrices), ("translations", translations)):
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if not finite.all():
+            raise ValueError(
+                f"{name} must be finite numbers, but those of image {finite.argmin()} are not"
+            )
     return _warp(maps, _affine_points(maps, matrices, translations)).reshape(images.shape)
 
 
@@ -289,7 +297,7 @@ class ElasticDistortion:
     Raises
     ------
     ValueError
-        If sigma is not positive, alpha is negative, or one of them is not finite.
+        If sigma is less than 0.01, alpha is negative, or one of them is not finite.
     """
 
     sigma: float = 4.0
@@ -299,8 +307,10 @@ class ElasticDistortion:
 
     def __post_init__(self) -> None:
         _require_amounts(self, "sigma", "alpha")
-        if self.sigma == 0:
-            raise ValueError("sigma must be positive, but is 0; alpha=0 switches the field off")
+        if self.sigma < 0.01:  # the field is not smoothed any more, and its squares underflow
+            raise ValueError(
+                f"sigma must be 0.01 or more, but is {self.sigma}; alpha=0 switches the field off"
+            )
 
     def __call__(self, images: Images, rng: np.random.Generator) -> Images:
         """Return new images (k, n_in) of the same dtype."""
@@ -449,7 +459,7 @@ class _Bilinear:
         column, row = (corner[:b] for corner in self.corners[:2])
         for values, end in ((x, self.width + 1), (y, self.height + 1)):
             values += 1
-            np.maximum(values, 0, out=values)
+            np.fmax(values, 0, out=values)  # NaN is outside as well: `take` would not end for it
             np.minimum(values, end, out=values)
         np.floor(x, out=column)
         np.floor(y, out=row)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
     "Dataset",
     "check_dtype",
+    "scaled_alike",
     "scaled_integers",
     "warn_of_missing_classes",
     "warn_of_raw_pixels",
@@ -74,7 +75,7 @@ class Dataset:
     weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        images, labels = np.asanyarray(self.images), np.asanyarray(self.labels)
+        images, labels = _plain(self.images, "images"), _plain(self.labels, "labels")
         if images.ndim not in (2, 3, 4) or images.dtype.kind not in "fiu":
             raise ValueError(
                 "images must be floats or integers of shape (n, n_in), (n, height, width) or "
@@ -82,6 +83,14 @@ class Dataset:
                 f"{_advice_on_images(images)}"
             )
         shape = _image_shape(images, self.shape)
+        last = images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] > 4
+        if last and self.shape is None:
+            height, *_, maps = images.shape[1:]
+            warnings.warn(
+                f"images of shape {images.shape} are read as {height} maps: if the last axis has "
+                f"the {maps} maps, give images.transpose(0, 3, 1, 2)",
+                stacklevel=3,
+            )
         if images.ndim > 2:
             images = images.reshape(len(images), math.prod(images.shape[1:]))
         if labels.ndim == 2 and labels.dtype.kind == "f":
@@ -203,6 +212,13 @@ class Dataset:
 SHOWN = 40  # images in a notebook
 
 
+def _plain(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Return an array without a mask, and not a matrix."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must have no masked values: fill them first, with .filled(0)")
+    return np.asarray(values)
+
+
 def _image_shape(images: NDArray[Any], shape: object) -> tuple[int, ...] | None:
     """Return the shape of an image, as given or as the images have it."""
     n_in = math.prod(images.shape[1:])
@@ -290,12 +306,33 @@ def _check_floats(images: NDArray[np.floating]) -> None:
     warn_of_raw_pixels(images, total, stacklevel=5)
 
 
-def scaled_integers(images: NDArray[np.integer]) -> NDArray[np.float32 | np.uint8]:
+def scaled_alike(parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return the images of the parts of one data set, all on one scale.
+
+    The largest pixel of all parts decides what `scaled_integers` does with each. Beside a part of
+    floats, integers other than uint8 become floats of the same values.
+    """
+    of_integers = [part for part in parts if part.dtype.kind in "iu"]
+    with_floats = len(of_integers) < len(parts)
+    raw = any(part.dtype == np.uint8 for part in of_integers)
+    largest = 255 if raw else max((int(part.max(initial=0)) for part in of_integers), default=0)
+    alike = []
+    for part in parts:
+        if part.dtype.kind in "iu" and part.dtype != np.uint8:
+            part = part.astype(np.float32) if with_floats else scaled_integers(part, largest)
+        alike.append(part)
+    return alike
+
+
+def scaled_integers(
+    images: NDArray[np.integer], largest: int = 0
+) -> NDArray[np.float32 | np.uint8]:
     """Return integer images as uint8 or float32, scaled as their range says.
 
     uint8 always means raw pixels, 0 to 255, and is returned as it is. Of other integers the
     largest decides: up to 1 they are black and white, and become the floats 0 and 1; up to 16, as
     in scikit-learn's ``load_digits``, they are divided by 16; up to 255 they become uint8.
+    ``largest`` is that of images which belong to these.
 
     Raises
     ------
@@ -323,7 +360,7 @@ def scaled_integers(images: NDArray[np.integer]) -> NDArray[np.float32 | np.uint
             f"integer pixels must be 0 to 255, but range from {low} to {high}; give them as floats "
             f"between 0 and 1: ({formula}).astype(numpy.float32)"
         )
-    if high > 16:
+    if (high := max(high, largest)) > 16:
         return images.astype(np.uint8)
     scaled: NDArray[np.float32] = np.multiply(images, 1 / 16 if high > 1 else 1, dtype=np.float32)
     return scaled

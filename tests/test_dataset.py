@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,23 @@ def test_a_shape_that_does_not_fit_is_refused(shape: Any) -> None:
         Dataset(np.zeros((2, 12), "f4"), [0, 1], shape=shape)
     with pytest.raises(ValueError, match=r"but is \(4, 3\) for images of shape \(2, 3, 4\)"):
         Dataset(np.zeros((2, 3, 4), "f4"), [0, 1], shape=(4, 3))
+
+
+def test_maps_that_are_last_give_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"read as 28 maps: .* images.transpose\(0, 3, 1, 2\)"):
+        Dataset(np.zeros((2, 28, 28, 3), "f4"), [0, 1])
+    Dataset(np.zeros((2, 28, 28, 3), "f4"), [0, 1], shape=(28, 28, 3))  # said to be so
+
+
+def test_masked_values_are_refused_and_other_subclasses_become_arrays() -> None:
+    images = np.ma.masked_greater(np.eye(2, 4, dtype="f4"), 0.5)
+    with pytest.raises(ValueError, match=r"images must have no masked values: .*filled\(0\)"):
+        Dataset(images, [0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        matrix = np.matrix(np.zeros((2, 4), "f4"))
+    for kind in (np.ma.array(np.zeros((2, 4), "f4")), matrix):
+        assert type(Dataset(kind, [0, 1]).images) is np.ndarray
 
 
 def test_images_with_more_dimensions_are_a_view() -> None:

@@ -392,6 +392,30 @@ def test_integers_up_to_16_are_divided_by_16(tmp_path: Path) -> None:
     assert training.images.max() == 1
 
 
+@pytest.mark.parametrize("form", ["csv", "npz"])
+def test_all_parts_of_a_data_set_have_one_scale(form: str, tmp_path: Path) -> None:
+    (bright, labels), (faint, others) = small(60, 0, 0, 256), small(20, 1, 0, 17)
+    bright.flat[0] = 255
+    if form == "csv":
+        write_csv(tmp_path / "train.csv", (bright, labels))
+        write_csv(tmp_path / "test.csv", (faint, others))
+        path = tmp_path
+    else:
+        arrays = {"x_train": bright.astype(int), "y_train": labels, "x_test": faint.astype(int)}
+        path = npz(tmp_path, **arrays, y_test=others)
+    with pytest.warns(UserWarning, match="uint8 pixels are divided by 256, but the largest"):
+        *_, test = load_data(path, np.float32)
+    np.testing.assert_array_equal(test.images, faint.reshape(20, -1).astype(np.float32) / 256)
+
+
+@pytest.mark.filterwarnings("ignore:float pixels should be between 0 and 1")
+def test_integers_beside_floats_are_floats(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("0,0.5,9\n1,0,1\n" * 6)
+    (tmp_path / "test.csv").write_text("0,3,9\n")
+    *_, test = load_data(tmp_path)
+    assert test.images.tolist() == [[3, 9]]
+
+
 def test_labels_of_any_size_are_split_or_refused(tmp_path: Path) -> None:
     data = Dataset(np.zeros((12, 4), np.float32), np.repeat([7, 10**15], 6))
     assert [d.labels.tolist() for d in split(data)] == [[7] * 5 + [10**15] * 5, [7, 10**15]]
@@ -485,6 +509,18 @@ def test_the_pickles_of_these_tests_are_well_formed(tmp_path: Path) -> None:
     assert [d.images.tolist() for d in sets.values()] == [[[0, 0, 0, 0]]] * 3
 
 
+class FromBuffer:
+    """Pickled, it asks for an array of the bytes that bytes(size) would allocate."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __reduce__(self) -> Any:
+        from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
+
+        return _frombuffer, (self.size, np.dtype("f4"), (1, 4), "C")
+
+
 HOSTILE = {
     "a system call": pickle.dumps(Hostile(os.system, "touch mark")),
     "eval": pickle.dumps(Hostile(eval, "open('mark', 'w')")),
@@ -514,6 +550,9 @@ HOSTILE = {
     "a persistent id": b"Pabc\n.",
     "an extension": b"\x80\x02\x82\x01.",
     "a call of an array": b"(" + FLOAT + b"tR.",
+    "a key of tuples within tuples": b"\x80\x02}(" + b")" + b"\x85" * 3_000_000 + b"K\x01u.",
+    "a set of tuples within tuples": b"\x80\x04\x8f(" + b")" + b"\x85" * 3_000_000 + b"\x90.",
+    "bytes of a size": pickle.dumps(FromBuffer(2**62)),
 }
 
 
@@ -552,6 +591,22 @@ def test_all_data_in_one_array_are_split_in_three(tmp_path: Path) -> None:
     sets = load_data(path, np.uint8)
     assert rows(*sets) == expected(TRAIN)
     assert [len(d) for d in sets] == [42, 8, 10]
+
+
+@pytest.mark.parametrize("maps", [1, 3])
+def test_images_with_their_maps_last_are_read_as_maps(maps: int, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 7, 5, maps), np.uint8)
+    path = npz(tmp_path, train_images=images, train_labels=np.arange(60) % 10)
+    training, *_ = load_data(path, np.uint8)
+    assert training.shape == (maps, 7, 5)
+    np.testing.assert_array_equal(training.images[0], images[0].transpose(2, 0, 1).ravel())
+
+
+def test_several_labels_of_an_image_may_be_whole_floats(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (60, 3)).astype(np.float64)
+    path = npz(tmp_path, x_train=np.zeros((60, 4), np.uint8), y_train=labels)
+    training, *_ = load_data(path)
+    assert training.is_multi_label
 
 
 def test_a_validation_set_in_the_file_is_taken(tmp_path: Path) -> None:
@@ -697,6 +752,15 @@ def test_colors_become_gray_and_hidden_files_are_left_out(tmp_path: Path) -> Non
     assert (0, bytes([255] * 12)) in rows(*sets)
 
 
+def test_ink_on_a_transparent_ground_is_seen(tmp_path: Path) -> None:
+    write_pictures(tmp_path, TRAIN)
+    picture = Image.new("RGBA", (3, 4))  # transparent, and black below
+    picture.putpixel((1, 2), (0, 0, 0, 255))
+    picture.save(tmp_path / "0" / "zzz.png")
+    sets = load_data(tmp_path, np.uint8)
+    assert (0, bytes([255] * 7 + [0] + [255] * 4)) in rows(*sets)
+
+
 # Split.
 
 
@@ -786,10 +850,15 @@ def test_a_folder_of_any_name_is_read_and_named_in_one_line(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.filterwarnings("ignore:the training set lacks the labels")
 def test_few_images_are_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "own.csv", small(5))
+    path = tmp_path / "own.csv"
+    write_csv(path, small(5))
     with pytest.raises(ValueError, match="6 training images or more"):
-        load_data(tmp_path / "own.csv")
+        load_data(path)
+    for n in range(6, 20):
+        write_csv(path, small(n))
+        assert all(map(len, load_data(path)))
 
 
 def test_auto_falls_back_to_synthetic_digits_with_a_warning_even_without_stderr(

@@ -7,12 +7,12 @@ import re
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.dataset import Dataset
+from nndl.dataset import Dataset, scaled_alike
 from nndl.text import printable
 
 __all__ = ["find_csv_files", "read_csv"]
@@ -46,30 +46,45 @@ def find_csv_files(folder: Path) -> tuple[Path | None, Path | None]:
     return found[0], found[1]
 
 
-@overload
-def read_csv(path: Path) -> Dataset: ...
-@overload
-def read_csv(path: Path, labels_optional: bool) -> Dataset | None: ...
-def read_csv(path: Path, labels_optional: bool = False) -> Dataset | None:
-    """Read a CSV file with a label and the pixels of an image in each row.
+def read_csv(train: Path, test: Path | None = None) -> dict[str, Dataset]:
+    """Read CSV files with a label and the pixels of an image in each row.
 
     The label is in the column named "label", "class", "target", "digit" or "y", or else in the
     first. There may be a header or none. Pixels that are all integers are scaled as
-    `nndl.dataset.scaled_integers` says.
+    `nndl.dataset.scaled_alike` says.
 
     Parameters
     ----------
-    path : Path
+    train, test : Path
         UTF-8, columns separated by commas.
-    labels_optional : bool
-        If True, a file whose header names no such column gives None, as Kaggle's test.csv.
+
+    Returns
+    -------
+    dict of str to Dataset
+        "train", and "test" unless the header of that file names no column of labels, as Kaggle's.
 
     Raises
     ------
     ValueError
-        If the file does not hold a table of numbers, or a label is not an integer of at least 0.
+        If a file does not hold a table of numbers, or a label is not an integer of at least 0.
     OSError
         If it cannot be read.
+    """
+    tables = {"train": _read(train), "test": _read(test, labels_optional=True) if test else None}
+    pairs = {part: pair for part, pair in tables.items() if pair is not None}
+    scaled = scaled_alike([pixels for pixels, _ in pairs.values()])
+    return {
+        part: Dataset(images, labels, train.stem)
+        for (part, (_, labels)), images in zip(pairs.items(), scaled, strict=True)
+    }
+
+
+def _read(
+    path: Path, labels_optional: bool = False
+) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
+    """Return the pixels, integers if all are, and the labels; see `read_csv`.
+
+    With ``labels_optional``, a file whose header names no column of labels gives None.
     """
     header = _header(path)
     column = 0
@@ -112,8 +127,8 @@ def read_csv(path: Path, labels_optional: bool = False) -> Dataset | None:
         )
     pixels = np.delete(table, column, axis=1)
     if (pixels == np.rint(pixels)).all() and np.abs(pixels).max() < 2**31:
-        return Dataset(pixels.astype(np.int32), classes, path.stem)
-    return Dataset(pixels, classes, path.stem)
+        return pixels.astype(np.int32), classes
+    return pixels, classes
 
 
 def _header(path: Path) -> list[str] | None:

@@ -141,8 +141,7 @@ def load_folder(folder: str | Path, *, dtype: DTypeLike = np.float32) -> Three:
     if len(train) < 6 or (test is not None and not len(test)):
         raise ValueError(
             f"{printable(path)} must have 6 training images or more, and 1 test image or more if "
-            "it has a "
-            f"test set, but has {len(train)} and {len(test or ())}"
+            f"it has a test set, but has {len(train)} and {len(test or ())}"
         )
     return three_sets(name, train, sets.get("validation"), test, dtype)
 
@@ -168,7 +167,7 @@ def _read_file(path: Path) -> dict[str, Dataset]:
     if name.endswith((".pkl", ".pkl.gz", ".pickle")):
         return read_pickle(path)
     if name.endswith(".csv"):
-        return {"train": read_csv(path)}
+        return read_csv(path)
     raise ValueError(
         f"data in one file must end in .npz, .pkl, .pkl.gz or .csv, but the file is "
         f"{printable(path)}; for "
@@ -220,17 +219,12 @@ def _idx_homes(folder: Path) -> list[Path]:
 
 
 def _read_csv_files(train: Path, test: Path | None) -> dict[str, Dataset]:
-    sets = {"train": read_csv(train)}
-    if test is not None:
-        labeled = read_csv(test, labels_optional=True)
-        if labeled is None:
-            warnings.warn(
-                f"{printable(test)} has no column of labels: the test set is split off "
-                f"{train.name}",
-                stacklevel=5,
-            )
-        else:
-            sets["test"] = labeled
+    sets = read_csv(train, test)
+    if test is not None and "test" not in sets:
+        warnings.warn(
+            f"{printable(test)} has no column of labels: the test set is split off {train.name}",
+            stacklevel=5,
+        )
     return sets
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.dataset import Dataset
+from nndl.dataset import Dataset, scaled_alike
 from nndl.text import printable
 
 __all__ = ["read_npz"]
@@ -65,16 +65,20 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:
     members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()[: MEMBERS + 1]}
     if len(members) > MEMBERS:
         raise ValueError(f"it has more than {MEMBERS} members")
-    found = {}
+    pairs = {}
     for part, names in NAMES.items():
         for images, labels in names:
             if images in members and labels in members:
-                found[part] = Dataset(
-                    _array(archive, members[images]),
+                pairs[part] = (
+                    _maps_first(_array(archive, members[images])),
                     _labels(_array(archive, members[labels])),
-                    path.stem,
                 )
                 break
+    scaled = scaled_alike([images for images, _ in pairs.values()])
+    found = {
+        part: Dataset(images, labels, path.stem)
+        for (part, (_, labels)), images in zip(pairs.items(), scaled, strict=True)
+    }
     if "train" not in found and "all" in found:
         found["train"] = found["all"]
     if "train" not in found:
@@ -87,9 +91,21 @@ def _read(archive: zipfile.ZipFile, path: Path) -> dict[str, Dataset]:
     return found
 
 
+def _maps_first(images: NDArray[Any]) -> NDArray[Any]:
+    """Return (n, maps, height, width) for images with the maps last, as of Keras and MedMNIST."""
+    if images.ndim == 4 and images.shape[3] in (1, 3, 4) and images.shape[1] > 4:
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return images
+
+
 def _labels(labels: NDArray[Any]) -> NDArray[np.integer]:
     labels = labels.ravel() if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.dtype.kind == "f" and (abs(labels) < 2**53).all() and (labels % 1 == 0).all():
+    if (
+        labels.ndim == 1
+        and labels.dtype.kind == "f"
+        and (abs(labels) < 2**53).all()
+        and (labels % 1 == 0).all()
+    ):
         return labels.astype(np.int64)
     return labels
 

@@ -107,6 +107,8 @@ def _reconstruct(*_: Any) -> _Array:
 
 def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     """Return what protocol 5 has for an array."""
+    if not isinstance(content, bytes | bytearray):
+        raise ValueError("has an array without bytes")
     array = _Array()
     array.__setstate__((1, shape, dtype, order == "F", bytes(content)))
     return array
@@ -139,12 +141,20 @@ def _load_bytearray8(unpickler: Any) -> None:
     unpickler.append(content)
 
 
+# Arrays do not need these. Keys are hashed, which overflows the stack for deeply nested tuples.
+HASHED = b"".join(
+    (
+        *(pickle.DICT, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS),
+        *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
+    )
+)
+
+
 # The interpreter in Python: that in C allocates as many places as a pickle claims to need.
 class _Unpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = {
-        **pickle._Unpickler.dispatch,
-        pickle.BYTEARRAY8[0]: _load_bytearray8,
-    }
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code not in HASHED
+    } | {pickle.BYTEARRAY8[0]: _load_bytearray8}
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -44,7 +44,8 @@ def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     Parts are train (or training), val (valid, validation) and test (testing). Class folders with
     integers as names have these as labels; others are numbered in alphabetical order. Pictures are
     PNG, JPEG or BMP, all of one size. They are made gray, and their values are kept: for a network
-    trained on MNIST, ink should be light on dark paper.
+    trained on MNIST, ink should be light on dark paper. Behind what is transparent is white, or
+    black for a light drawing.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     Raises
     ------
     ValueError
-        If a picture is damaged or of another size, or a part has a class that training lacks.
+        If a picture is damaged or of another size.
     """
     parts = {}
     for part, names in PARTS.items():
@@ -139,6 +140,10 @@ def _gray(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
                 f"{printable(path)} must have 8 bits per pixel, but has more: convert it"
             )
         try:
+            if "A" in picture.getbands() or "transparency" in picture.info:
+                from nndl.data.photo.files import on_paper
+
+                return np.asarray(on_paper(picture.convert("RGBA")).convert("L"))
             return np.asarray(picture.convert("L"))
         except (OSError, *DAMAGED) as error:
             raise ValueError(

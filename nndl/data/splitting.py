@@ -92,9 +92,9 @@ def three_sets(
             "damaged, or number the classes from 0"
         )
     if test is None:
-        train, test = split(train)
+        train, test = split(train, min(PARTS, len(train)))
     if validation is None:
-        train, validation = split(train)
+        train, validation = split(train, min(PARTS, len(train)))
     for other, part in ((validation, "validation"), (test, "test")):
         warn_of_missing_classes(train, other, f"the {part} set", stacklevel=4)
     return (

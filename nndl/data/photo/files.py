@@ -116,7 +116,7 @@ def _decoded(file: Image.Image, path: Path) -> Picture:
     if orientation != 1:
         small.getexif()[0x0112] = orientation
         upright = ImageOps.exif_transpose(small)
-    gray = np.asarray(_on_paper(upright).convert("L"), np.float32)
+    gray = np.asarray(on_paper(upright).convert("L"), np.float32)
     size = (height, width) if orientation in UPRIGHT else (width, height)
     return Picture(gray / np.float32(255), size, frames)
 
@@ -160,7 +160,7 @@ def _white(picture: Image.Image) -> float:
     return 2.0**bits - 1
 
 
-def _on_paper(picture: Image.Image) -> Image.Image:
+def on_paper(picture: Image.Image) -> Image.Image:
     """Put white behind what is transparent, or black behind a light drawing without dark in it."""
     visible = np.asarray(picture.getchannel("A")) > 127
     light = np.asarray(picture.convert("L"))[visible]

@@ -435,7 +435,7 @@ def _scaling(
     """Return offset and factor of the features; see ``scale`` of `NetworkClassifier`."""
     if isinstance(scale, Real) and 0 < float(scale) < np.inf:
         return 0.0, float(scale)
-    if scale not in ("auto", "standard", "none"):
+    if not isinstance(scale, str) or scale not in ("auto", "standard", "none"):
         raise ValueError(
             f'scale must be "auto", "standard", "none" or a number above 0, not {scale!r}'
         )
@@ -447,9 +447,21 @@ def _scaling(
             return 0.0, 1.0
         if (images or X.shape[1] >= IMAGE_FEATURES) and largest <= 255 and _whole(X):
             return 0.0, 1 / 16 if largest <= 16 else 1 / 256
-    mean = np.average(X, axis=0, weights=weights)
-    spread = np.sqrt(np.average(np.square(X - mean), axis=0, weights=weights))
-    return mean, 1 / np.where(spread > 0, spread, 1)
+    return _standard(X, np.ones(len(X)) if weights is None else weights)
+
+
+def _standard(X: Array, weights: NDArray[np.float64]) -> tuple[Array, Array]:
+    """Return the mean of each feature and the inverse of its standard deviation, in float64."""
+    starts, total = range(0, len(X), BATCH), weights.sum()
+    parts = [(weights[i : i + BATCH], X[i : i + BATCH]) for i in starts]
+    # Features are divided by the largest, so that no square overflows or underflows.
+    largest = np.max([np.abs(x).max(axis=0) for _, x in parts], axis=0).astype(np.float64)
+    unit = np.where(largest > 0, largest, 1)
+    mean: Array = sum(w @ (x / unit) for w, x in parts) / total
+    spread = np.sqrt(sum(w @ np.square(x / unit - mean) for w, x in parts) / total)
+    # As scikit-learn's StandardScaler: rounding errors of the mean are not a spread.
+    varies = spread > len(X) * np.finfo(np.float64).eps * np.abs(mean)
+    return unit * mean, 1 / np.where(varies, unit * spread, 1)
 
 
 def _whole(X: Array) -> bool:
@@ -460,6 +472,6 @@ def _named(value: object, known: dict[str, Any], kind: type, name: str) -> Any:
     """Return the object that a parameter names, or that it is."""
     if isinstance(value, kind):
         return value
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-    return known[str(value)]
+    return known[value]

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
-from nndl.estimator import NetworkClassifier  # noqa: E402
+from nndl.estimator import NetworkClassifier, _scaling  # noqa: E402
 
 DIGITS = load_digits(return_X_y=True)
 IRIS = load_iris(return_X_y=True)
@@ -311,6 +311,29 @@ def test_a_constant_feature_becomes_0() -> None:
     assert fitted.offset_[4] == 7
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_does_not_make_a_constant_vary(dtype) -> None:
+    X = np.random.default_rng(0).normal(size=(1000, 3)).astype(dtype)
+    X[:, 1], X[:, 2] = 0.1, 1e-9 * X[:, 0]
+    fitted = small(epochs=1).fit(X, X[:, 0] > 0)
+    assert fitted.factor_[1] == 1
+    np.testing.assert_allclose(fitted.factor_[2], 1 / X[:, 2].std(), rtol=1e-5)
+
+
+def test_the_mean_of_many_float32_numbers_is_accurate() -> None:
+    X = (10_000 + np.random.default_rng(1).normal(size=(200_000, 1))).astype(np.float32)
+    offset, factor = _scaling(X, "standard", False, None)
+    np.testing.assert_allclose(offset, X.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(factor, 1 / X.std(axis=0, dtype=np.float64), rtol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_features_of_any_unit_are_standardized(unit) -> None:
+    offset, factor = _scaling(unit * IRIS[0], "standard", False, None)
+    np.testing.assert_allclose(offset, unit * IRIS[0].mean(axis=0))
+    np.testing.assert_allclose(factor, 1 / (unit * IRIS[0].std(axis=0)))
+
+
 @pytest.mark.parametrize(
     ("scale", "offset", "factor"), [("none", 0, 1), (0.25, 0, 0.25), (2, 0, 2)]
 )
@@ -329,6 +352,8 @@ def test_scaling_may_be_given(scale, offset, factor) -> None:
         ({"cost": "entropy"}, r"cost must be one of quadratic, .* not 'entropy'"),
         ({"init": 3}, r"init must be one of large, .* not 3"),
         ({"scale": "minmax"}, r'scale must be "auto", .* not \'minmax\''),
+        ({"activation": ["relu"]}, r"activation must be one of .* not \['relu'\]"),
+        ({"scale": np.ones(4)}, 'scale must be "auto", "standard", "none" or a number'),
         ({"scale": -1}, "scale must be .* a number above 0, not -1"),
         ({"hidden": (0,)}, "n_out must be a whole number of neurons, 1 or more"),
         ({"hidden": 30}, r"hidden must be a sequence of layer sizes, like \(100,\), not 30"),

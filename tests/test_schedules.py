@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,18 @@ def test_a_scheduled_run_resumes_within_an_epoch_to_the_same_bits(
     assert values(net) == values(whole)
     assert again["eta"] == history["eta"]
     assert again.settings == history.settings == settings.record()
+
+
+class Rate:
+    """A learning rate that is an object."""
+
+    def __call__(self, epoch: float) -> float:
+        return 0.5 - epoch / 100
+
+
+def test_a_function_of_any_kind_has_a_name_that_another_process_knows() -> None:
+    for eta, name in ((partial(decreasing), "decreasing"), (Rate(), "Rate")):
+        assert Settings(eta=eta).record()["eta"] == name
 
 
 def test_a_resumed_run_must_have_the_same_schedule_and_epochs() -> None:

@@ -1161,6 +1161,25 @@ def test_checkpoints_take_a_twentieth_of_the_time(
     assert len(saved) == 4 + 2000 // 191
 
 
+def test_json_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    net, path = Network([3, 2], rng=0), tmp_path / "net.json"
+    save(net, path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="its JSON holds the number '1000"):
+        save(net, path, seed=10**50)
+    with pytest.raises(ValueError, match="the same key twice"):
+        save(net, path, map={1: 0, "1": 0})
+    assert path.read_bytes() == before
+    for history, reason in (
+        (History({"eta": [np.float32(1)]}), "only plain JSON"),  # type: ignore[list-item]
+        (History({}, settings={"a": 10**50}), "the History cannot be saved: its JSON holds"),
+        (History({}, ended="x" * 2000), "the History cannot be saved: "),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            save_history(history, tmp_path / "history.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.json"]
+
+
 def test_a_history_of_unequal_lengths_is_refused_everywhere(tmp_path: Path) -> None:
     net, state = checkpoint(tmp_path / "checkpoint.npz")
     state.history["seconds"].append(1.0)

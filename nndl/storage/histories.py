@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nndl.files import LONGEST_PATH, read_regular, write_text
-from nndl.storage.schema import LARGEST_JSON, check, loads
+from nndl.storage.schema import LARGEST_JSON, check, dumps, loads
 from nndl.text import printable
 from nndl.training import History
 
@@ -34,16 +33,16 @@ def save_history(history: History, path: str | Path) -> None:
     OSError
         If the file cannot be written; the old one is as it was.
     """
-    check_lengths(history.epochs)
-    series = [f"  {_dumps(key)}: {_dumps(values)}" for key, values in history.epochs.items()]
+    series = [f"  {dumps(key)}: {dumps(values)}" for key, values in history.epochs.items()]
     rest = [key for key in HISTORY if key != "epochs"]
-    lines = [f" {_dumps(key)}: {_dumps(getattr(history, key))}" for key in rest]
+    lines = [f" {dumps(key)}: {dumps(getattr(history, key))}" for key in rest]
     epochs = "{\n" + ",\n".join(series) + "\n }" if series else "{}"
-    write_text(path, "{\n" + ",\n".join([f' "epochs": {epochs}', *lines]) + "\n}\n")
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
+    text = "{\n" + ",\n".join([f' "epochs": {epochs}', *lines]) + "\n}\n"
+    try:
+        _parse(text.encode())
+    except ValueError as error:
+        raise ValueError(f"the History cannot be saved: {printable(error, 500)}") from None
+    write_text(path, text)
 
 
 def load_history(path: str | Path) -> History:
@@ -57,15 +56,20 @@ def load_history(path: str | Path) -> History:
         If the file cannot be read, or is not a regular file.
     """
     try:
-        content = loads(read_regular(path, LARGEST_JSON))
-        check(content, HISTORY, "it")
-        check_lengths(content["epochs"])
-        return History(**content)
+        return History(**_parse(read_regular(path, LARGEST_JSON)))
     except ValueError as error:
         raise ValueError(
             f"{printable(path, LONGEST_PATH)} is not a History written by nndl: "
             f"{printable(error, 500)}"
         ) from None
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    """Return the content of a file, or raise ValueError."""
+    content: dict[str, Any] = loads(raw)
+    check(content, HISTORY, "it")
+    check_lengths(content["epochs"])
+    return content
 
 
 def check_lengths(epochs: Mapping[str, list[float]]) -> None:

@@ -29,7 +29,7 @@ from nndl.storage.description import (
 )
 from nndl.storage.network2 import from_network2, to_network2
 from nndl.storage.reader import Arrays
-from nndl.storage.schema import check_size, dumps
+from nndl.storage.schema import check_size, dumps, loads
 
 __all__ = [
     "check_own",
@@ -118,6 +118,7 @@ def _save_network2(net: Network, path: str | Path, about: dict[str, Any]) -> Non
         check_size(text.encode())
     except ValueError as error:
         raise ValueError(f"the network is too large for JSON, {error}: save it as .npz") from None
+    loads(text.encode())  # or raise ValueError for what could not be read again
     write_text(path, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,8 +153,7 @@ class Settings:
 
     def record(self) -> dict[str, Any]:
         """Return the settings as plain JSON, of a function as eta its name."""
-        eta = self.eta
-        return vars(self) | {"eta": getattr(eta, "__name__", str(eta)) if callable(eta) else eta}
+        return vars(self) | {"eta": _name(self.eta) if callable(self.eta) else self.eta}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Settings:
@@ -164,6 +164,13 @@ class Settings:
         if isinstance(eta := record["eta"], str):
             record = record | {"eta": ForgottenRate(eta)}
         return cls(**record)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """Return the name of a function, of what a partial calls, or of the class of an object."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,9 @@ class Recipe:
         return Network(layers, cost=log_likelihood, input_shape=input_shape, rng=rng, dtype=dtype)
 
     def transform(
-        self, epoch: int = 0, epochs: int | None = None, shape: tuple[int, ...] | None = None
+        self, epochs: int | None = None, shape: tuple[int, ...] | None = None
     ) -> Fading | None:
-        """Return the distortion for training from an epoch on.
+        """Return the distortion of training images, for `train`.
 
         Of all epochs, by default the recipe's, the last `plain` are without it. Images have the
         given shape; without one they are square.
@@ -89,12 +89,12 @@ class Recipe:
         if self.distortion is None:
             return None
         distortion = replace(self.distortion, shape=shape)
-        return Fading(distortion, (epochs or self.settings.epochs) - self.plain, epoch)
+        return Fading(distortion, (epochs or self.settings.epochs) - self.plain)
 
 
 @dataclass
 class Fading:
-    """A distortion that stops before the last epochs; the training loop updates `epoch`."""
+    """A distortion that stops before the last epochs; `train` updates `epoch`."""
 
     distortion: Transform
     until: int

@@ -8,9 +8,11 @@ import warnings
 import numpy as np
 import pytest
 
-from nndl.activations import relu
+from nndl._typing import Array
+from nndl.activations import Activation, relu, softmax
 from nndl.costs import log_likelihood, quadratic
 from nndl.data import Dataset, synthetic_digits
+from nndl.layers import Dense
 from nndl.network import Network
 from nndl.training import History, Settings, train
 from nndl.training.diagnosis import diagnose
@@ -57,6 +59,33 @@ def test_train_warns_once_of_the_cause() -> None:
     with pytest.warns(UserWarning, match="which is chance: .*too small") as caught:
         train(Network([784, 10], rng=1), DIGITS, settings, monitor={"training": DIGITS}, rng=2)
     assert len(caught) == 1
+
+
+class Temperature(Activation):
+    """softmax(z / 2), whose derivative is a matrix."""
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return softmax(z / 2)
+
+    def delta(self, nabla_a: Array, a: Array) -> Array:
+        return softmax.delta(nabla_a, a) / 2
+
+
+class Falling(Activation):
+    """-tanh(z)."""
+
+    def __call__(self, z: Array, out: Array | None = None) -> Array:
+        return -np.tanh(z)
+
+    def prime(self, a: Array) -> Array:
+        return a * a - 1
+
+
+@pytest.mark.parametrize("activation", [Temperature(), Falling()])
+def test_activations_of_the_readers_own_are_diagnosed(activation: Activation) -> None:
+    net = Network([Dense(10, activation)], cost=quadratic, input_shape=784, rng=1)
+    with pytest.warns(UserWarning, match="which is chance: .*too small"):
+        train(net, DIGITS, Settings(3, eta=1e-7), monitor={"training": DIGITS}, rng=2)
 
 
 def test_train_does_not_judge_fewer_than_500_images() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nndl
+from nndl import Network, Settings
 from nndl.cli import ladder, train
 from nndl.cli.errors import UsageError
 from nndl.dataset import Dataset
 from nndl.ladder import run as ladder_run
 from nndl.recipes import RECIPES, Fading, Recipe
 from nndl.storage import load, load_history
+from nndl.training import State
 from nndl.training.metrics import evaluate
 
 
@@ -63,6 +67,28 @@ def test_a_distortion_ends_before_the_last_epochs() -> None:
         seen.append(fading(images, rng)[0, 0])
     assert seen == [1, 1, 0, 0]
     assert RECIPES["first-second"].transform() is None
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_train_tells_a_distortion_which_epoch_it_is(first: int) -> None:
+    data = Dataset(np.zeros((20, 4), np.float32), np.arange(20) % 2)
+    seen: list[int] = []
+    kept: list[tuple[Network, State]] = []
+
+    def distort(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seen.append(fading.epoch)
+        return images
+
+    fading = Fading(distort, until=3)
+    settings = Settings(4, 10, 0.1)
+    net = Network([4, 2], rng=0)
+    keep = lambda net, state: kept.append(copy.deepcopy((net, state)))  # noqa: E731
+    nndl.train(net, data, settings, transform=fading, after_epoch=keep, rng=0)
+    assert seen == [0, 1, 2]
+    if first:
+        net, state = kept[first - 1]
+        nndl.train(net, data, settings, transform=fading, state=state)
+        assert seen[3:] == list(range(first, 3))
 
 
 def test_the_ladder_records_what_a_recipe_reaches(small: Recipe, tmp_path: Path) -> None:

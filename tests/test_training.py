@@ -23,7 +23,7 @@ from nndl.costs import quadratic
 from nndl.data import Dataset
 from nndl.network import Network
 from nndl.rng import Streams
-from nndl.storage import load_history, save_history
+from nndl.storage import load_checkpoint, load_history, save_checkpoint, save_history
 from nndl.training import Settings, State, TrainingInterrupted, train
 from nndl.training.metrics import Score, evaluate
 from nndl.validation import DivergedError
@@ -248,6 +248,28 @@ def test_a_resumed_run_equals_the_uninterrupted_one(done: int) -> None:
     assert len(again) == 6
 
 
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_what_training_leaves_is_resumed_as_if_it_had_not_ended(
+    saved: bool, average: float, tmp_path: Path
+) -> None:
+    states: list[State] = []
+    settings = dataclasses.replace(FAST, epochs=6, patience=50, average=average)
+    short = dataclasses.replace(settings, epochs=4)
+    whole, net = fresh(), fresh()
+    history = train(whole, TRAINING, settings, validation=VALIDATION, rng=2)
+    keep = lambda net, state: states.append(state)  # noqa: E731
+    train(net, TRAINING, short, validation=VALIDATION, rng=2, after_epoch=keep)
+    state = states[-1]
+    assert values(net) == b"".join(p.tobytes() for p in state.best_parameters)
+    if saved:
+        save_checkpoint(tmp_path / "c.npz", net, state, short)
+        net, state, _ = load_checkpoint(tmp_path / "c.npz")
+    again = train(net, TRAINING, settings, validation=VALIDATION, state=state)
+    assert again["validation_cost"] == history["validation_cost"]
+    assert values(net) == values(whole)
+
+
 @pytest.mark.parametrize("name", Streams.names)
 def test_a_resumed_run_differs_when_a_stream_is_replaced(name: str) -> None:
     net, epochs = fresh(dropout=0.5), Epochs()
@@ -444,6 +466,29 @@ def test_an_interrupted_run_can_be_resumed_to_its_last_epoch() -> None:
     assert caught.value.history.ended == "interrupted"
     history = train(net, TRAINING, FAST, state=states[0])
     assert (len(history), history.ended) == (4, "all epochs done")
+
+
+def test_a_run_interrupted_within_an_epoch_is_resumed_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nndl.batches, "CHUNK", 7)
+    states: list[State] = []
+    calls: list[int] = []
+
+    def press(images: Array, rng: np.random.Generator) -> Array:
+        calls.append(len(images))
+        if len(calls) == 9:  # chunks of 7, 7, 7, 7, 7, 5 in an epoch
+            signal.raise_signal(signal.SIGINT)
+        return images
+
+    more: dict[str, Any] = {"rng": 2, "after_epoch": lambda net, state: states.append(state)}
+    whole, net = fresh(), fresh()
+    train(whole, TRAINING, FAST, rng=2)
+    with pytest.raises(TrainingInterrupted):
+        train(net, TRAINING, FAST, transform=press, **more)
+    assert states[0].done == 21
+    train(net, TRAINING, FAST, state=states[0])
+    assert values(net) == values(whole)
 
 
 def test_training_in_a_thread_works_without_signals() -> None:

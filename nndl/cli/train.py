@@ -321,15 +321,13 @@ def run(
 
     checkpoints = Checkpoints(folder.checkpoint_path, settings, _used(data), config=config.record())
 
-    recipe = RECIPES[config.recipe] if config.recipe else None
-    fading = recipe.transform(len(history), config.epochs, training.shape) if recipe else None
-    transform: Transform | None = fading
+    transform: Transform | None = None
+    if config.recipe:
+        transform = RECIPES[config.recipe].transform(config.epochs, training.shape)
     if config.expand in DISTORTIONS:
         transform = DISTORTIONS[config.expand](shape=training.shape)
 
     def after_epoch(net: Network, state: State) -> None:
-        if fading is not None:
-            fading.epoch = len(state.history)
         checkpoints.after_epoch(net, state)
         if config.keep_weights:
             keep_weights(folder.weights_path, net, len(state.history))

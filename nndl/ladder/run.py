@@ -118,7 +118,7 @@ def _train(
     else:
         net, before = recipe.network(rng=for_weights), 0.0
         state = State.start(settings, for_training)
-    transform, start = recipe.transform(len(state.history)), process_time()
+    start = process_time()
 
     def seconds() -> float:
         return before + process_time() - start
@@ -132,8 +132,6 @@ def _train(
 
     def after_epoch(net: Network, state: State) -> None:
         done = len(state.history)
-        if transform is not None:
-            transform.epoch = done
         checkpoint(net, state)
         if seconds() > SAVE_FROM:
             report(f"{name}, seed {seed}: {done} of {settings.epochs} epochs, {seconds():.0f} s")
@@ -143,7 +141,7 @@ def _train(
         training,
         settings,
         state=state,
-        transform=transform,
+        transform=recipe.transform(),
         threads=1,
         after_epoch=after_epoch,
         checkpoint=checkpoint,

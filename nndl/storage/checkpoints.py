@@ -53,8 +53,8 @@ def save_checkpoint(
     path : str or Path
         Ending in .npz or .safetensors.
     net : Network
-        With its velocities. If `nndl.train` has given it the average of its weights, the weights
-        that ``state`` keeps are saved as its own.
+        With its velocities. If `nndl.train` has given it the average of its weights or the best,
+        the weights that ``state`` keeps are saved as its own.
     state, settings : State, Settings
         As `nndl.training.train` gives them to ``after_epoch``, and as they were given to it.
     sets : mapping of names to Datasets, optional
@@ -63,7 +63,7 @@ def save_checkpoint(
         As for `nndl.save`; the same errors.
     """
     values, velocities = state_of(net), parameters(net, "v_")
-    if state.raw:  # the network has the average
+    if state.raw:  # the network has the average, or the best weights
         values = dict(zip(values, state.raw, strict=True))
     moving = any(v is not None for v in velocities.values())
     arrays = dict(values)

@@ -59,11 +59,13 @@ class State:
         The learning rate, if it does not change from step to step; halve_after changes it, and
         ``after_epoch`` may.
     done : int
-        Images of the current epoch that are already used; 0 between epochs.
+        Images of the current epoch that are already used; 0 between epochs. The shuffle stream is
+        then as it was at the start of the epoch.
     average : tuple of ndarray
         The average of the weights (and of all else that training changes), if settings ask for it.
     raw : tuple of ndarray
-        The weights that training had reached, after `train` has given the network the average.
+        The weights that training had reached, after `train` has given the network its average or
+        the best weights.
     waited, waited_to_halve : int
         Epochs without improvement: in total, for patience, and since eta was last halved.
     """
@@ -125,7 +127,8 @@ def train(
     rng : int, Generator or None
         Seed of shuffling, dropout and augmentation.
     order, transform
-        As for `Network.sgd`.
+        As for `Network.sgd`. If a transform has an attribute ``epoch``, as those of recipes have,
+        it is set to the number of epochs done.
     regularized_cost : bool
         Add the L2 and L1 terms to the evaluated costs, as the book's network2 does. Without them,
         the costs of training and validation can be compared, and fall while the network learns.
@@ -142,8 +145,9 @@ def train(
         both arguments.
     state : State, optional
         Resume from this state, which `after_epoch` or `checkpoint` received together with the
-        network; keep both with `save_checkpoint` or ``copy.deepcopy((net, state))``. The random
-        streams of the state replace ``rng``. Without a state, velocities start from 0.
+        network; keep both with `save_checkpoint` or ``copy.deepcopy((net, state))``, or use them
+        after training. The random streams of the state replace ``rng``. Without a state, velocities
+        start from 0.
 
     Raises
     ------
@@ -200,6 +204,9 @@ def train(
     history.settings |= {key: getattr(settings, key) for key in settings.may_change}
     penalty = (settings.lmbda, settings.lmbda_l1) if regularized_cost else (0.0, 0.0)
     history.ended = _reason_to_end(state, settings)  # usually empty
+    if state.raw:  # undo `_end_with`
+        restore(net, state.raw)
+        state.raw = ()
     average = _average(net, state, settings, len(training))
     with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
         pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
@@ -232,6 +239,7 @@ def train(
             threads=threads,
         )
         start, last = perf_counter(), _kept(net, state)
+        _tell(transform, len(history))
         try:
             for epoch in epochs:
                 row: dict[str, float] = {
@@ -255,25 +263,31 @@ def train(
                     after_epoch(net, state)
                 if history.ended or interrupted.is_set():
                     break
+                _tell(transform, len(history))
                 start, last = perf_counter(), _kept(net, state)
         except DivergedError as error:
             for array, saved in zip(net.state + state.average, last, strict=True):
                 array[...] = saved
             _reset(net)  # infinite velocities would make every later step fail
             history.ended = str(error)
-            _use_average(net, state)
+            _end_with(net, state, state.average)
             raise
         early = interrupted.is_set() and len(history) < settings.epochs
         history.ended = history.ended or ("interrupted" if early else "all epochs done")
-    _use_average(net, state)
-    if settings.keeps_best and state.best_parameters:
-        restore(net, state.best_parameters)
+    best = state.best_parameters if settings.keeps_best else ()
+    _end_with(net, state, best or state.average)
     if interrupted.is_set():
         raise TrainingInterrupted(history)
     return history
 
 
 ENOUGH = 500  # training images: with fewer, three epochs are too few steps to judge
+
+
+def _tell(transform: Any, epoch: int) -> None:
+    """Tell a transform that changes with the epochs how many are done."""
+    if hasattr(transform, "epoch"):
+        transform.epoch = epoch
 
 
 def _sets(
@@ -316,8 +330,9 @@ def _measure(
 class _Checkpoints:
     """Calls back within an epoch, every ``seconds`` seconds, and when Ctrl-C ends it.
 
-    During the call, the state has the shuffle stream as it was at the start of the epoch, so that
-    a resumed run draws the same order again. `done` is the number of images already used.
+    During the call, and after Ctrl-C, the state has the shuffle stream as it was at the start of
+    the epoch, so that a resumed run draws the same order again. `done` is the number of images
+    already used.
     """
 
     def __init__(
@@ -331,13 +346,15 @@ class _Checkpoints:
         self.state.done = 0
 
     def __call__(self, done: int, at_once: bool) -> None:
-        due = at_once or perf_counter() - self.last >= self.seconds
-        if self.callback is None or not due:
+        due = self.callback is not None and perf_counter() - self.last >= self.seconds
+        if not due and not at_once:
             return
         generator = self.state.streams.shuffle.bit_generator
         now, generator.state, self.state.done = generator.state, self.shuffle, done
-        self.callback(self.net, self.state)
-        generator.state, self.state.done, self.last = now, 0, perf_counter()
+        if self.callback is not None:
+            self.callback(self.net, self.state)
+        if not at_once:
+            generator.state, self.state.done, self.last = now, 0, perf_counter()
 
 
 def _check_resumes(history: History, settings: Settings, sets: list[str]) -> None:
@@ -406,12 +423,9 @@ def _reason_to_end(state: State, settings: Settings) -> str:
 
 
 def _average(net: Network, state: State, settings: Settings, n: int) -> Average | None:
-    """Return the average of the weights, if settings ask for it; undo `_use_average`."""
+    """Return the average of the weights, if settings ask for it."""
     if not settings.average:
         return None
-    if state.raw:
-        restore(net, state.raw)
-        state.raw = ()
     if not state.average:
         state.average = tuple(p.copy() for p in net.state)
     return Average(
@@ -425,11 +439,11 @@ def _average(net: Network, state: State, settings: Settings, n: int) -> Average 
     )
 
 
-def _use_average(net: Network, state: State) -> None:
-    """Give the network the average of its weights, if there is one; the state keeps its own."""
-    if state.average:
+def _end_with(net: Network, state: State, parameters: tuple[Array, ...]) -> None:
+    """Give the network these parameters, if there are any; the state keeps its own."""
+    if parameters:
         state.raw = tuple(p.copy() for p in net.state)
-        restore(net, state.average)
+        restore(net, parameters)
 
 
 def _kept(net: Network, state: State) -> list[Array]:

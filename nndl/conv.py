@@ -27,11 +27,18 @@ from nndl.pooling import Later, by_place_in_pool, pool, unpool
 from nndl.step import Step, Weights
 from nndl.validation import check, check_functions
 
-__all__ = ["Conv", "MaxPool", "Planes"]
+__all__ = ["Conv", "MaxPool", "Planes", "maps_first"]
 
 
 class Planes(Shape):
     """The shape (maps, height, width) of channels-first inputs: one map after the other."""
+
+
+def maps_first(nabla_x: Array, shape: Shape) -> Array:
+    """Return columns with one map after the other, as of `Planes`, for pictures (h, w, maps)."""
+    height, width, c = shape
+    maps = nabla_x.T.reshape(-1, height * width, c).swapaxes(1, 2)
+    return np.ascontiguousarray(maps).reshape(nabla_x.shape[1], -1).T
 
 
 BLOCK = 2**19  # numbers in the patches of a block of pictures: 2 MiB in float32
@@ -221,7 +228,7 @@ class Conv(Weights, Layer):
 
     def backward(self, delta: Array) -> Array:
         self._differentiate(delta, self.nabla_x)
-        return self.nabla_x
+        return maps_first(self.nabla_x, self.shape_in) if self.planes else self.nabla_x
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         if self.delta_from is not delta:  # nabla_x was not needed
@@ -318,7 +325,8 @@ class MaxPool(Layer):
         m = delta.shape[1]
         spread = np.zeros((m, *self.shape_in), delta.dtype)
         unpool(delta.T.reshape(m, *self.shape_out), self.later, self._pools(spread))
-        return spread.reshape(m, -1).T
+        nabla_x = spread.reshape(m, -1).T
+        return maps_first(nabla_x, self.shape_in) if self.planes else nabla_x
 
     def _pools(self, pictures: Array) -> Array:
         """Return a view of the pixels that fill pools, ordered for `pool`."""

@@ -233,7 +233,7 @@ class Network(Stack):
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
         validation.check(threads=threads)
-        validation.check_transform(transform, training)
+        validation.check_epoch(training, mini_batch_size, skip, transform)
         targets = training.targets(self.n_out, self.dtype, label_smoothing)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)
         ordered = order or streams.shuffle.permutation

@@ -23,7 +23,7 @@ from nndl._typing import Array
 from nndl.activations import Activation, identity, softmax
 from nndl.arrays import columns
 from nndl.blas import Adder, add_scaled
-from nndl.conv import Conv, Planes
+from nndl.conv import Conv, Planes, maps_first
 from nndl.initializers import Initializer
 from nndl.layers import Dense, Layer, Shape
 from nndl.network import Network
@@ -212,7 +212,7 @@ class BatchNorm(Weights, Layer):
             np.add(part, plus, out=part)
             np.multiply(d, by_d, out=other)
             np.add(part, other, out=out)
-        return self._as_given(self.nabla_x)
+        return maps_first(self.nabla_x, self.shape_in) if self.planes else self.nabla_x
 
     def gradient(self, delta: Array) -> tuple[Array, Array]:
         nabla_b, nabla_w = (nabla[:, None].astype(self.w.dtype) for nabla in self._sums(delta))
@@ -233,14 +233,6 @@ class BatchNorm(Weights, Layer):
             height, width, c = self.shape_in
             x = x.T.reshape(-1, c, height * width).swapaxes(1, 2).reshape(x.shape[1], -1).T
         return np.asfortranarray(x)
-
-    def _as_given(self, nabla_x: Array) -> Array:
-        """Return columns in the order of x: one map after the other, if x came so."""
-        if self.planes:
-            height, width, c = self.shape_in
-            maps = nabla_x.T.reshape(-1, height * width, c).swapaxes(1, 2)
-            nabla_x = np.ascontiguousarray(maps).reshape(nabla_x.shape[1], -1).T
-        return nabla_x
 
     @property
     def shapes(self) -> str:

@@ -46,8 +46,8 @@ class Step:
         mu: float = 0,
         nesterov: bool = False,
     ) -> None:
-        self.alpha, self.mu, self.ahead = -eta / m, mu, mu * nesterov
-        self.decay, self.l1 = eta * lmbda / n, eta * lmbda_l1 / n
+        self.alpha, self.mu, self.ahead = -float(eta) / m, float(mu), float(mu) * nesterov
+        self.decay, self.l1 = float(eta) * float(lmbda) / n, float(eta) * float(lmbda_l1) / n
         self.beta = 1 - self.decay
         self.plain, self.unregularized = not (mu or lmbda_l1), self
         if lmbda or lmbda_l1:

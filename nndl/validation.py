@@ -79,6 +79,7 @@ RULES = {
     "m": _at_least(1, "a number of examples"),
     "epochs": _at_least(0, _WHOLE),
     "first": _at_least(0, _WHOLE),
+    "skip": _at_least(0, _WHOLE),
     "label_smoothing": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "average": Rule(Real, lambda v: 0 <= v < 1, "in [0, 1)"),
     "mini_batch_size": _at_least(1, f"{_WHOLE} of images"),
@@ -412,6 +413,17 @@ def check_transform(transform: object, data: Dataset) -> None:
             f"the images have the shape {data.shape}: give it to the transform, as "
             f"{type(transform).__name__}(shape={data.shape})"
         )
+
+
+def check_epoch(data: Dataset, size: int, skip: int, transform: object) -> None:
+    """Raise ValueError if an epoch cannot begin after ``skip`` images, or for the transform."""
+    check(skip=skip)
+    if skip % size or skip >= len(data):
+        raise ValueError(
+            f"skip must be a multiple of the mini-batch size, {size}, and less than the number of "
+            f"images, {len(data):,}, not {skip}"
+        )
+    check_transform(transform, data)
 
 
 def check_dataset(data: Dataset, n_in: int, n_out: int, cost: Cost | None = None) -> None:

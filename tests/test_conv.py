@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import DTypeLike
 
 from nndl import conv as conv_module
 from nndl._typing import Array
@@ -23,7 +24,7 @@ from nndl.costs import cross_entropy, log_likelihood
 from nndl.data import Dataset
 from nndl.differences import gradient_check
 from nndl.initializers import Initializer
-from nndl.layers import Dense, Dropout, Layer
+from nndl.layers import Dense, Dropout, Layer, Shape
 from nndl.network import Network
 from nndl.normalization import BatchNorm
 
@@ -256,6 +257,39 @@ def test_gradients_agree_with_central_differences(
     layers = [*NETWORKS[name](f), Dense(3, softmax)]
     net = Network(layers, cost=log_likelihood, input_shape=(2, 6, 6), rng=rng, dtype=np.float64)
     assert gradient_check(net, rng.normal(size=(72, 5)), rng.integers(0, 3, 5)) < 1e-6
+
+
+class Scale(Layer):
+    """A layer of the reader's own: a factor and a shift for each input."""
+
+    def build(self, shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> Shape:
+        n = int(np.prod(shape))
+        self.w, self.b = 1 + rng.random((n, 1)).astype(dtype), np.zeros((n, 1), dtype)
+        return shape
+
+    def feedforward(self, x: Array) -> Array:
+        return self.w * x + self.b
+
+    def forward(self, x: Array, rng: np.random.Generator | None) -> Array:
+        self.x = x
+        return self.feedforward(x)
+
+    def backward(self, delta: Array) -> Array:
+        return self.w * delta
+
+    def gradient(self, delta: Array) -> tuple[Array, Array]:
+        return delta.sum(axis=1, keepdims=True), (delta * self.x).sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("layer", [Conv(4, 3, tanh), MaxPool(2), BatchNorm(tanh)], ids=str)
+def test_a_layer_below_gets_its_delta_in_the_order_of_its_outputs(
+    layer: Layer, c: int, rng: np.random.Generator
+) -> None:
+    layers = [Scale(), copy.deepcopy(layer), Dense(3, softmax)]
+    net = Network(layers, cost=log_likelihood, input_shape=(c, 6, 6), rng=0)
+    x, y = rng.random((c * 36, 5)), rng.integers(0, 3, 5)
+    assert gradient_check(net, x, y) < 1e-6
 
 
 # The order of pooling and activation.

@@ -111,6 +111,26 @@ def test_sgd_takes_the_textbook_step_also_for_a_smaller_last_mini_batch(
             np.testing.assert_allclose(p, q, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("skip", [-7, 5, 700])
+def test_images_to_skip_are_whole_mini_batches_of_the_epoch(skip: int) -> None:
+    data = Dataset(np.zeros((70, 4), np.float32), np.zeros(70, int))
+    with pytest.raises(ValueError, match=r"skip must be"):
+        Network([4, 2]).sgd(data, 1, 7, 0.1, skip=skip)
+
+
+def test_numbers_of_numpy_take_the_same_steps_as_those_of_python(rng: np.random.Generator) -> None:
+    x, y = rng.random((4, 7)), rng.integers(0, 2, 7)
+    numbers = {"lmbda": 0.5, "lmbda_l1": 0.25, "mu": 0.5}
+    exact = {name: np.float32(value) for name, value in numbers.items()}  # powers of 2
+    for eta, mixed in ((1.0, exact), (np.uint8(1), numbers), (np.float32(1), exact)):
+        ours, theirs = (Network([4, 3, 2], rng=0, dtype=np.float64) for _ in range(2))
+        for _ in range(2):
+            ours.update_mini_batch(x, y, 1.0, n=1000, **numbers)
+            theirs.update_mini_batch(x, y, eta, n=1000, **mixed)
+        for p, q in zip(ours.parameters, theirs.parameters, strict=True):
+            np.testing.assert_array_equal(p, q)
+
+
 def test_sgd_and_update_mini_batch_take_the_same_steps(rng: np.random.Generator) -> None:
     net, data = Network([5, 4, 3], rng=rng, dtype=np.float64), draw(rng)
     twin, more = net.astype(np.float64), PENALTIES[-1]

@@ -118,9 +118,13 @@ class Adapter:
         return activation
 
     def backprop(self, x: ArrayLike, y: ArrayLike) -> tuple[list[Array], list[Array]]:
-        """Return (nabla_b, nabla_w) of the cost of one example, x (n_in, 1) and y (n_out, 1)."""
+        """Return (nabla_b, nabla_w) of the cost of one example, x (n_in, 1) and y (n_out, 1).
+
+        For the m columns of a mini-batch, the lines of the book give nabla_w in all and nabla_b for
+        each example, (n, m).
+        """
         x = self._inputs(x)
-        if not self._replaced(*self._calls["backprop"]):
+        if x.shape[1] == 1 and not self._replaced(*self._calls["backprop"]):
             return self._core.backprop(x, y)
         zs: list[Array] = []
         activations: list[Array] = [x]

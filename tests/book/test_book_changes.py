@@ -38,6 +38,18 @@ class Momentum(network.Network):
         self.weights = [w + v for w, v in zip(self.weights, self.velocities, strict=True)]
 
 
+def test_columns_of_a_mini_batch_give_the_sums_of_the_books_lines(monkeypatch):
+    seed(0)
+    net = network.Network([6, 4, 3])
+    rng = np.random.default_rng(0)
+    x, y = rng.random((6, 10)), np.eye(3)[:, rng.integers(0, 3, 10)]
+    nabla_b, nabla_w = net.backprop(x, y)
+    each = [net.backprop(x[:, [i]], y[:, [i]]) for i in range(10)]
+    for layer, (b, w) in enumerate(zip(nabla_b, nabla_w, strict=True)):
+        assert_all_close([w], [sum(one[1][layer] for one in each)])
+        assert_all_close([b], [np.hstack([one[0][layer] for one in each])])
+
+
 class CubicCost:
     """A reader's own cost: the sum of |a - y|^3 / 3."""
 

@@ -681,6 +681,41 @@ def test_a_digit_is_drawn_by_keyboard_alone(browser: Browser, dense: Network) ->
     assert [text[0] for text in reached if re.match(r"\d–", text)] == list("0123456789")
 
 
+def test_a_stroke_that_is_taken_away_while_it_is_drawn_has_ended(
+    browser: Browser, dense: Network
+) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open(make_page(dense, "dense").html)
+    pad = browser["pad"]
+    for key, left in ((Keys.ESCAPE, 0), (Keys.BACKSPACE, 1)):
+        browser.draw([[(0.2, 0.2), (0.3, 0.3)]])
+        chain = ActionChains(browser.driver, duration=4)
+        chain.move_to_element_with_offset(pad, 0, 0).click_and_hold().send_keys(key)
+        chain.move_to_element_with_offset(pad, 40, 40).release().perform()
+        browser.frame()
+        strokes = browser.run("return nndl.state.strokes")
+        assert len(strokes) == left
+        assert all(max(point) < 300 for stroke in strokes for point in stroke)
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_ink_on_a_transparent_ground_is_read(
+    ink: int, browser: Browser, dense: Network, tmp_path: Path
+) -> None:
+    browser.open(make_page(dense, "dense").html)
+    picture = Image.new("RGBA", (400, 400), (ink, ink, ink, 0))
+    pen = ImageDraw.Draw(picture)
+    for stroke in STROKES[3]:
+        points = [(50 + 300 * x, 50 + 300 * y) for x, y in stroke]
+        pen.line(points, fill=(ink, ink, ink, 255), width=30, joint="curve")
+    picture.save(tmp_path / "three.png")
+    browser["file"].send_keys(str(tmp_path / "three.png"))
+    browser.wait("return document.getElementById('words').textContent.includes('three.png')")
+    assert browser["digit"].text == "3"
+
+
 def photograph(strokes: list[list[tuple[float, float]]], width: int, path: Path) -> None:
     """Draw a digit with a pen of some width on paper lit unevenly, with a line at the edge."""
     y, x = np.mgrid[0:600, 0:800]

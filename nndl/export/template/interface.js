@@ -122,8 +122,8 @@ pad.addEventListener("pointerdown", (event) => {
   event.preventDefault(); // of a selection; the focus is set here instead
   pad.focus({ preventScroll: true, focusVisible: false });
   pad.setPointerCapture(event.pointerId);
-  Object.assign(pen, { down: true, lowered: false, shown: false, id: event.pointerId });
   begin_stroke(place_of(event));
+  Object.assign(pen, { down: true, lowered: false, shown: false, id: event.pointerId });
   update_soon();
 });
 
@@ -156,8 +156,9 @@ pad.addEventListener("keydown", (event) => {
   } else if (key === " ") {
     if (event.repeat) return event.preventDefault();
     pen.shown = true;
-    pen.lowered = !pen.lowered;
-    if (pen.lowered) begin_stroke([pen.x, pen.y]);
+    const lowered = !pen.lowered;
+    if (lowered) begin_stroke([pen.x, pen.y]);
+    pen.lowered = lowered;
     say(pen.lowered ? "Pen down" : "Pen up");
   } else if (key === "Escape") {
     forget();
@@ -179,13 +180,18 @@ pad.addEventListener("blur", () => {
 
 function forget() {
   Object.assign(state, { strokes: [], picture: null, image: null, note: "", label: null });
-  pen.lowered = false;
+  lift();
 }
 
 function undo() {
   if (state.picture) forget();
   state.strokes.pop();
-  pen.lowered = false;
+  lift();
+}
+
+/** End the stroke that a pointer or the keyboard draws: it may be gone. */
+function lift() {
+  Object.assign(pen, { down: false, lowered: false });
 }
 
 $("undo").addEventListener("click", () => (undo(), update_soon()));
@@ -249,7 +255,7 @@ const bars = LABELS.map((label) => {
 });
 
 function words_for(a, first, second) {
-  if (a[first] < 0.5) return `Unsure: perhaps ${first}, or ${second}.`;
+  if (a[first] < 0.5) return `Unsure: perhaps ${first}${a.length > 1 ? `, or ${second}` : ""}.`;
   if (a[second] > 0.2) return `Probably ${first}, but it could be ${second}.`;
   return a[first] > 0.95 ? `This is ${article(first)}.` : `Probably ${article(first)}.`;
 }

@@ -100,7 +100,7 @@ function image_of_picture(picture) {
   return mask && fitted(mask, width);
 }
 
-/** Brightness from 0, black, to 1, white; what is transparent is white. */
+/** Brightness from 0, black, to 1, white; what is transparent is white, or black behind chalk. */
 function brightness_of(picture, width, height) {
   let [source, w, h] = [picture, picture.width, picture.height];
   while (w > 2 * width) {
@@ -111,14 +111,16 @@ function brightness_of(picture, width, height) {
     source = half;
   }
   const [, context] = canvas_of(width, height);
-  context.fillStyle = "white";
-  context.fillRect(0, 0, width, height);
   context.drawImage(source, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
-  return Float64Array.from({ length: width * height }, (_, i) => {
-    const [red, green, blue] = data.subarray(4 * i, 4 * i + 3);
-    return (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+  const pixels = Array.from({ length: width * height }, (_, i) => {
+    const [red, green, blue, alpha] = data.subarray(4 * i, 4 * i + 4);
+    return [(0.299 * red + 0.587 * green + 0.114 * blue) / 255, alpha / 255];
   });
+  const visible = pixels.filter(([, alpha]) => alpha > 0.5).map(([value]) => value);
+  const darkest = visible.sort((a, b) => a - b)[Math.floor(visible.length / 100)];
+  const paper = visible.length < pixels.length / 2 && darkest > 0.5 ? 0 : 1;
+  return Float64Array.from(pixels, ([value, alpha]) => alpha * value + (1 - alpha) * paper);
 }
 
 /** 1 for ink and 0 for paper, which may be lit unevenly; null if nothing stands out. */

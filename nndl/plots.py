@@ -398,7 +398,9 @@ def plot_mistakes(
         return fig
     pictures = _ink(images, shape)
     below = 0.15 if confidence is None else 0.35
-    ax, points, corners = _grid(fig, pictures, columns, title, right=0.4, below=below)
+    longest = max(len(f"{label}") for label in (*arrays[0], *arrays[1]))
+    room = 0.15 + 0.25 * longest
+    ax, points, corners = _grid(fig, pictures, columns, title, right=room, below=below)
     right = _width(pictures) + 0.02
     upper: dict[str, Any] = {
         "color": COLORS[0],
@@ -626,7 +628,8 @@ def plot_confusion(matrix: ArrayLike, title: str = "", *, ax: Axes | None = None
             color = "0.35" if i == j else "white" if count > 0.6 * most else "black"
             ax.text(j, i, f"{count}", size=size, color=color, ha="center", va="center")
     every = ceil(n / 30)
-    ax.set(title=_plain(title, 80), xlabel="predicted label", ylabel="true label")
+    ax.set_title(_plain(title, int(9 * ax.bbox.width / _figure(ax).dpi)), size="medium")
+    ax.set(xlabel="predicted label", ylabel="true label")
     ax.set(xticks=range(0, n, every), yticks=range(0, n, every))
     ax.tick_params(length=0, labelsize=min(10.0, 2 * size))
     ax.spines[:].set_visible(False)

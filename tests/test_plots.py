@@ -555,6 +555,26 @@ def test_pyplot_is_never_imported_and_no_display_is_needed(tmp_path: Path) -> No
     )
 
 
+def test_a_long_title_of_a_confusion_matrix_is_wrapped_in_the_figure() -> None:
+    fig = plots.plot_confusion(np.diag([100] * 10), "a folder with a long name, " * 6)
+    fig.draw_without_rendering()
+    box = fig.axes[0].title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= fig.bbox.width
+    assert box.y1 <= fig.bbox.height
+
+
+@pytest.mark.parametrize("label", [1, 100])
+def test_labels_beside_a_mistake_do_not_reach_the_next_image(label: int) -> None:
+    labels = np.full(16, label)
+    fig = plots.plot_mistakes(np.zeros((16, 784)), labels, labels)
+    fig.draw_without_rendering()
+    ax = fig.axes[0]
+    lefts = sorted({image.get_window_extent().x0 for image in ax.images})
+    for text in ax.texts:
+        box = text.get_window_extent()
+        assert not any(box.x0 < left < box.x1 for left in lefts)
+
+
 def test_a_confusion_matrix_of_many_classes_leaves_out_numbers_that_do_not_fit() -> None:
     fig = Figure(figsize=(6, 6))
     ax = fig.add_subplot()

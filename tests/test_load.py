@@ -324,6 +324,20 @@ def test_emnist_is_unpacked_once_from_its_verified_archive(emnist: Path) -> None
     assert not (emnist.parent / "outside.txt").exists()
 
 
+def test_another_process_may_unpack_emnist_first(
+    emnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack = named._unpack
+
+    def late(folder: Path) -> None:
+        unpack(folder)  # by the other process
+        (folder / "gzip.zip").unlink()
+        unpack(folder)
+
+    monkeypatch.setattr(named, "_unpack", late)
+    assert len(load_data("emnist-digits")[2]) == M
+
+
 def test_a_damaged_file_of_emnist_is_not_loaded(
     emnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         if behavior == "wrong":
             content = bytes(len(content))
         self.send_response(200)
+        if "gzip" in self.headers.get("Accept-Encoding", "gzip"):
+            content = gzip.compress(content)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if behavior == "truncated":

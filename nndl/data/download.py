@@ -244,7 +244,9 @@ class _Transfer:
     def _response(self, session: requests.Session) -> requests.Response:
         url = self.url
         for _ in range(REDIRECTS):
-            response = session.get(url, stream=True, timeout=PATIENCE)
+            # The body is read as it is sent: a mirror must not compress it on the way.
+            headers = {"Accept-Encoding": "identity"}
+            response = session.get(url, headers=headers, stream=True, timeout=PATIENCE)
             if not response.is_redirect:
                 response.raise_for_status()
                 return response

@@ -9,6 +9,7 @@ codh.rois.ac.jp/kmnist; G. Cohen and others, "EMNIST: an extension of MNIST to h
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -139,10 +140,12 @@ def _emnist(name: str) -> Path:
     if not _are_whole(folder, needed):
         if not is_whole(folder / ZIP, *EMNIST.files[ZIP]):
             fetch([ZIP], EMNIST.files, EMNIST.mirrors, folder, EMNIST.title)
-        _unpack(folder)
+        with suppress(FileNotFoundError):  # another process has unpacked and removed it
+            _unpack(folder)
         if not _are_whole(folder, needed):
             raise FileNotFoundError(f"{ZIP} of EMNIST must have {', '.join(needed)}, but has not")
-        (folder / ZIP).unlink()
+        with suppress(OSError):  # the same; or the other one still reads it, on Windows
+            (folder / ZIP).unlink()
     return folder
 
 

@@ -169,10 +169,10 @@ def show_results(app: Sphinx, name: str, source: list[str]) -> None:
 def write_drawing_page(app: Sphinx) -> None:
     """Write the page to draw on beside the others."""
     out = app.outdir / "digits.html"
-    if not out.exists():
-        app.outdir.mkdir(parents=True, exist_ok=True)
-        if write_page(["--out", str(out)]):
-            log.warning("nndl page failed")
+    app.outdir.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)  # of an earlier build
+    if write_page(["--out", str(out)]):
+        log.warning("nndl page failed")
 
 
 class Links(HTMLParser):

@@ -202,13 +202,18 @@ def bytes_of(picture: Picture, kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_pictures_are_read_as_the_camera_was_held(tmp_path: Path) -> None:
-    upright = photograph(DIGITS[2])
-    image = Image.fromarray((255 * upright).astype(np.uint8))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+def test_pictures_are_read_as_the_camera_was_held(suffix: str, tmp_path: Path) -> None:
+    upright = photograph(DIGITS[2])[:-8]  # wider than high
+    image = Image.fromarray((255 * upright).astype(np.uint8)).convert("RGB")
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to see it upright
-    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    assert np.abs(read_picture(tmp_path / "turned.jpg") - upright).mean() < 0.02
+    path = tmp_path / f"turned.{suffix}"
+    turns = {6: Image.Transpose.ROTATE_90, 3: Image.Transpose.ROTATE_180}
+    for exif[0x0112], turn in turns.items():  # 6: turn by 90 degrees to see it upright
+        image.transpose(turn).save(path, exif=exif, quality=95)
+        picture = open_picture(path)
+        assert picture.size == image.size
+        assert np.abs(picture.brightness - upright).mean() < 0.02
 
 
 def test_colors_transparency_and_16_bits(tmp_path: Path) -> None:
@@ -596,6 +601,24 @@ def test_predict_draws_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert read_picture(out).shape[1] > 500
     with pytest.raises(UsageError, match="give another --out"):
         predict.main([one, "--out", one])
+
+
+def test_predict_says_that_only_the_first_pictures_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "DIGITS", 2)
+    many = save(sheet([[0, 1, 2]])[0], tmp_path / "many.png")
+    assert predict.main([many, many, "--out", str(tmp_path / "out.png")]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("what the network saw of the first 1 of 2 pictures is in ")
+
+
+def test_more_pieces_than_can_be_read_are_named() -> None:
+    picture = np.full((400, 400), 0.9)
+    for y, x in np.ndindex(13, 13):
+        picture[10 + 30 * y : 25 + 30 * y, 12 + 30 * x : 18 + 30 * x] = 0.1
+    with pytest.raises(ValueError, match="more than 150 pieces of ink: cut it into parts"):
+        read_digits(NET, picture)
 
 
 def test_the_drawing_has_a_box_and_an_image_for_each_digit(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from nndl.storage import load
 from nndl.text import printable
 
 SUFFIXES = {".npz", ".safetensors", ".json"}  # of a network's file
-DRAWN = 100  # pictures that are drawn, at most
+DRAWN, DIGITS = 100, 500  # pictures and digits that are drawn, at most
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out and args.out.resolve() in {path.resolve() for path in args.pictures}:
         raise UsageError(f"{args.out} is a picture to read: give another --out to draw to")
     drawn: list[tuple[Picture, Reading]] = []
-    some = False
+    some, opened, digits = False, 0, 0
     for path in args.pictures:
         try:
             picture = open_picture(path)
@@ -92,12 +92,15 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps(_record(path, reading)), flush=True)
         elif reading.lines:
             print(f"{printable(path)}: {_summary(reading)}", flush=True)
-        if args.out and len(drawn) < DRAWN:
+        opened += 1
+        if args.out and len(drawn) < DRAWN and digits < DIGITS:
             drawn.append((picture, reading))
+            digits += len(reading.digits)
     if drawn:
         _draw(args.out, drawn)
         if not args.json:
-            print(f"what the network saw is in {printable(args.out)}")
+            first = f" of the first {len(drawn)} of {opened} pictures" * (len(drawn) < opened)
+            print(f"what the network saw{first} is in {printable(args.out)}")
     return 0 if some else FAILED
 
 

@@ -103,6 +103,8 @@ def _register_heif() -> None:
 
 def _decoded(file: Image.Image, path: Path) -> Picture:
     """Decode a file that Pillow has opened, in memory for little more than its pixels."""
+    if file.format == "TIFF":
+        file.load()  # which turns it upright, and removes the tag
     width, height = file.size
     in_strips = width * height > STRIPS and png.fits(file)
     # Of a PNG file, Pillow decodes all to look for EXIF data behind the pixels. The method of the

@@ -66,6 +66,12 @@ NOTHING = (
 )
 
 
+TOO_MANY = (
+    f"the picture has more than {MOST} pieces of ink: cut it into parts with fewer digits, or take "
+    "it without what surrounds them"
+)
+
+
 @dataclass(frozen=True)
 class Digit:
     """A digit that was found in a picture.
@@ -159,19 +165,22 @@ def read_digits(
     Raises
     ------
     ValueError
-        If the picture has another shape, other values, or nothing that stands out from its paper.
+        If the picture has another shape, other values, nothing that stands out from its paper, or
+        more than 150 pieces of ink.
     """
     brightness = _checked(picture)
     small = resized(brightness)
     width, height = size or brightness.shape[::-1]
     scale = (width / small.shape[1], height / small.shape[0])
-    best, clear = None, False
+    best, clear, too_many = None, False, False
     for local in (False, True):
         for light in (False, True):
             ink = find_ink(small, light=light, local=local)
             if ink is None:
                 continue
-            for reading in _Reader(outputs, ink, scale).readings():
+            reader = _Reader(outputs, ink, scale)
+            too_many |= len(reader.pieces) > MOST
+            for reading in reader.readings():
                 tall = max((d.box[3] for d in reading.digits), default=0)
                 if local and tall > LARGE * max(width, height):
                     continue  # the median of so large a digit's neighborhood is ink
@@ -187,7 +196,7 @@ def read_digits(
         if clear:
             break  # the paper is even
     if best is None:
-        raise ValueError(NOTHING)
+        raise ValueError(TOO_MANY if too_many else NOTHING)
     return best
 
 

@@ -333,6 +333,19 @@ def test_lines_and_neighbors_at_the_edge_are_dropped() -> None:
     assert read_digits(NET, cell).text == read_digits(NET, clean).text
 
 
+@pytest.mark.parametrize("depth", [0.0, 0.3])
+def test_digits_that_are_left_out_with_a_ruled_line_make_the_reading_unsure(depth: float) -> None:
+    digits = np.concatenate(list(DRAWN.images[:5].reshape(-1, 28, 28)), axis=1)
+    ink = np.pad(digits.repeat(3, axis=0).repeat(3, axis=1), 60)
+    paper = np.full_like(ink, 0.93)
+    for row in (57, 58):
+        paper[row::75] -= depth
+    reading = read_digits(NET, np.minimum(paper, 0.93 - 0.7 * ink))
+    text = "".join(map(str, DRAWN.labels[:5]))
+    assert (reading.text == text, reading.unsure) == ((False, True) if depth else (True, False))
+    assert (reading.left_out > 0.5) == (depth > 0)
+
+
 def test_a_digit_that_touches_the_edge_is_kept() -> None:
     picture = photograph(DIGITS[1], margin=0)
     rows = np.flatnonzero((picture < 0.5).any(axis=1))

@@ -11,7 +11,7 @@ this), plus a cost of what is unlikely by its geometry. The probability is a mea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -59,6 +59,7 @@ INSIDE = 0.15  # of the shorter side that the margin of a picture is wide
 LARGE = 0.25  # of the longer side: larger digits are not read on uneven paper
 UNSURE = 0.6  # doubt above which a reading is unsure
 BLOT = 6.5, 0.5  # pixels of 28 above which strokes are wide, and the doubt for each more
+LEFT_OUT = 0.2  # of the ink: more may have been digits, as on ruled lines
 ODD = 0.2  # doubt for each unit of the cost of a reading
 NOTHING = (
     "nothing in the picture stands out from its paper; write larger or darker, or cut the picture "
@@ -118,10 +119,13 @@ class Reading:
         From the top, each from left to right.
     cost : float
         How unlikely the reading is, to compare it with others of the same picture.
+    left_out : float
+        The share of the ink that was left out since it touches the edge, without what lies at it.
     """
 
     lines: tuple[tuple[Digit, ...], ...]
     cost: float = 0.0
+    left_out: float = 0.0
 
     @property
     def digits(self) -> tuple[Digit, ...]:
@@ -137,7 +141,7 @@ class Reading:
     def unsure(self) -> bool:
         """Whether a digit or the reading as a whole is doubtful, or there is no digit."""
         n = len(self.digits)
-        if n == 0:
+        if n == 0 or self.left_out > LEFT_OUT:
             return True
         odd = ODD * max(0.0, self.cost / n + DIGIT)
         return max(digit.doubt for digit in self.digits) + odd > UNSURE
@@ -186,7 +190,7 @@ def read_digits(
                     continue  # the median of so large a digit's neighborhood is ink
                 cost = reading.cost + LOCAL * local
                 if best is None or cost < best.cost:
-                    best, n = Reading(reading.lines, cost), len(reading.digits)
+                    best, n = replace(reading, cost=cost), len(reading.digits)
                     surest = max((d.probability for d in reading.digits), default=0.0)
                     clear = (
                         (cost < 0.1 * n and ink.cost < UNEVEN)
@@ -292,7 +296,8 @@ class _Reader:
             lines, cost = self._lines(pieces)
             n = sum(map(len, lines))
             largest = max(p.size for p in pieces)
-            cost += sum(DROPPED[0] + DROPPED[1] * inside[p] / ink for p in dropped)
+            left_out = sum(inside[p] for p in dropped) / ink
+            cost += DROPPED[0] * len(dropped) + DROPPED[1] * left_out
             cost += ACROSS_ALL * sum(spans(p, shape) for p in pieces)
             # In a picture of many digits, one at the edge is rather another than a neighbor's.
             others = [p for p in dropped - hugging if p.size > 0.5 * largest]
@@ -301,7 +306,7 @@ class _Reader:
                 cost += DIGIT
             digits = tuple(tuple(map(self._digit, line)) for line in lines)
             # Against a reading of other ink, each sure digit counts as evidence.
-            yield Reading(digits, cost + min(INK, self.ink.cost) - 2 * DIGIT * n)
+            yield Reading(digits, cost + min(INK, self.ink.cost) - 2 * DIGIT * n, left_out)
 
     def _lines(self, pieces: list[Piece]) -> tuple[list[list[Piece]], float]:
         """Return the digits of each line, and their cost."""

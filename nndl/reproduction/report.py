@@ -232,7 +232,7 @@ def _environment(folder: Path) -> str:
                 f"revision {e['revision']}"
             )
             runs[line] = runs.get(line, 0) + 1
-    lines = [f"- {count} runs: {line}" for line, count in runs.items()]
+    lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in runs.items()]
     each = ", ".join(f"chapter {chapter} {h:.1f}" for chapter, h in sorted(hours.items()))
     total = f"- core hours: {each}; total {sum(hours.values()):.1f}"
     return "\n".join(["## Environments\n", *lines, total, ""])

@@ -26,8 +26,9 @@ from nndl.cli import predict
 from nndl.cli.errors import CommandError, UsageError
 from nndl.data import mnist_like, read_picture, synthetic_digits
 from nndl.data.photo import files, open_picture, png, read_digits
-from nndl.data.photo.ink import find_ink
+from nndl.data.photo.ink import Ink, find_ink
 from nndl.data.photo.plot import plot_readings
+from nndl.data.photo.rules import without_rules
 from nndl.pretrained import pretrained
 from nndl.storage import save as save_network
 
@@ -333,17 +334,45 @@ def test_lines_and_neighbors_at_the_edge_are_dropped() -> None:
     assert read_digits(NET, cell).text == read_digits(NET, clean).text
 
 
-@pytest.mark.parametrize("depth", [0.0, 0.3])
-def test_digits_that_are_left_out_with_a_ruled_line_make_the_reading_unsure(depth: float) -> None:
+def ruled(depth: float, degrees: float = 0.0) -> Picture:
+    """Return a picture of five digits on ruled paper, which they touch."""
     digits = np.concatenate(list(DRAWN.images[:5].reshape(-1, 28, 28)), axis=1)
     ink = np.pad(digits.repeat(3, axis=0).repeat(3, axis=1), 60)
     paper = np.full_like(ink, 0.93)
     for row in (57, 58):
         paper[row::75] -= depth
-    reading = read_digits(NET, np.minimum(paper, 0.93 - 0.7 * ink))
+    picture = np.minimum(paper, 0.93 - 0.7 * ink)
+    return ndimage.rotate(picture, degrees, reshape=False, order=1, mode="nearest").clip(0, 1)
+
+
+@pytest.mark.parametrize("degrees", [-3.0, 0.0, 1.0])
+@pytest.mark.parametrize("depth", [0.0, 0.2, 0.3, 0.4])
+def test_digits_on_ruled_lines_are_read(depth: float, degrees: float) -> None:
     text = "".join(map(str, DRAWN.labels[:5]))
-    assert (reading.text == text, reading.unsure) == ((False, True) if depth else (True, False))
-    assert (reading.left_out > 0.5) == (depth > 0)
+    assert read_digits(NET, ruled(depth, degrees)).text == text
+
+
+def test_a_reading_is_unsure_if_much_ink_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nndl.data.photo.reading.without_rules", lambda ink: None)
+    reading = read_digits(NET, ruled(0.3))
+    assert reading.unsure
+    assert reading.left_out > 0.5
+
+
+def test_lines_are_taken_out_of_the_ink_and_strokes_joined_across_them() -> None:
+    mask = np.zeros((100, 200), bool)
+    mask[49:51] = mask[20:80, 60:66] = True  # a line and a stroke across it
+    mask[30:33, 100:180] = True  # a stroke of 0.4 of the width
+    mask[99] = True  # the edge of the paper
+    found = without_rules(Ink(mask.astype(np.float32), mask))
+    assert found is not None
+    expected = mask.copy()
+    expected[49:51] = False
+    expected[49:51, 60:66] = True
+    np.testing.assert_array_equal(found.mask, expected)
+    mask = np.zeros((100, 200), bool)
+    mask[20:80, 60:66] = True
+    assert without_rules(Ink(mask.astype(np.float32), mask)) is None
 
 
 def test_a_digit_that_touches_the_edge_is_kept() -> None:

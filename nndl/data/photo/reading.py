@@ -11,7 +11,9 @@ this), plus a cost of what is unlikely by its geometry. The probability is a mea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from nndl.data.photo.ink import Ink, find_ink, resized
 from nndl.data.photo.looks import LOOKS, looks
 from nndl.data.photo.normalize import image_of, stroke_width
+from nndl.data.photo.rules import without_rules
 from nndl.data.photo.segment import (
     Piece,
     at_edge,
@@ -60,6 +63,7 @@ LARGE = 0.25  # of the longer side: larger digits are not read on uneven paper
 UNSURE = 0.6  # doubt above which a reading is unsure
 BLOT = 6.5, 0.5  # pixels of 28 above which strokes are wide, and the doubt for each more
 LEFT_OUT = 0.2  # of the ink: more may have been digits, as on ruled lines
+RULED = 100  # pixels of a picture that may be of ruled paper, at least
 ODD = 0.2  # doubt for each unit of the cost of a reading
 NOTHING = (
     "nothing in the picture stands out from its paper; write larger or darker, or cut the picture "
@@ -174,19 +178,49 @@ def read_digits(
     """
     brightness = _checked(picture)
     small = resized(brightness)
-    width, height = size or brightness.shape[::-1]
-    scale = (width / small.shape[1], height / small.shape[0])
+    size = size or brightness.shape[::-1]
+
+    @cache
+    def ink(light: bool, local: bool) -> Ink | None:
+        return find_ink(small, light=light, local=local)
+
+    def unruled(light: bool, local: bool) -> Ink | None:
+        found = ink(light, local)
+        return found and without_rules(found)
+
+    best = _best(outputs, ink, small.shape, size)
+    if best.unsure and min(brightness.shape) >= RULED:
+        with suppress(ValueError):  # there are no lines, or nothing else
+            other = _best(outputs, unruled, small.shape, size)
+            if not other.unsure or (best.left_out > LEFT_OUT and other.cost < best.cost):
+                return other
+    return best
+
+
+def _best(
+    outputs: Outputs,
+    inks: Callable[[bool, bool], Ink | None],
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+) -> Reading:
+    """Return the reading of lowest cost, of dark or light ink, on even or uneven paper.
+
+    ``inks`` takes `light` and `local` of `find_ink`, and gives ink of a shape. Boxes are in pixels
+    of a picture of a size. Raises ValueError if there is no reading.
+    """
+    height, width = shape
+    scale, longer = (size[0] / width, size[1] / height), max(size)
     best, clear, too_many = None, False, False
     for local in (False, True):
         for light in (False, True):
-            ink = find_ink(small, light=light, local=local)
+            ink = inks(light, local)
             if ink is None:
                 continue
             reader = _Reader(outputs, ink, scale)
             too_many |= len(reader.pieces) > MOST
             for reading in reader.readings():
                 tall = max((d.box[3] for d in reading.digits), default=0)
-                if local and tall > LARGE * max(width, height):
+                if local and tall > LARGE * longer:
                     continue  # the median of so large a digit's neighborhood is ink
                 cost = reading.cost + LOCAL * local
                 if best is None or cost < best.cost:
@@ -195,7 +229,7 @@ def read_digits(
                     clear = (
                         (cost < 0.1 * n and ink.cost < UNEVEN)
                         or cost - min(INK, ink.cost) < CLEAR * n
-                        or (n == 1 and surest > 0.95 and tall > LARGE * max(width, height))
+                        or (n == 1 and surest > 0.95 and tall > LARGE * longer)
                     )
         if clear:
             break  # the paper is even

@@ -317,11 +317,17 @@ def test_every_procedure_has_a_function() -> None:
     assert {e.procedure for e in EXPERIMENTS.values()} == set(PROCEDURES)
 
 
+MISSING = {  # seeds that have not been run yet
+    **dict.fromkeys(("c6-expanded-100", "c6-expanded-300", "c6-2fc-100"), 1),
+    **dict.fromkeys(("c6-expanded-1000", "c6-2fc-300", "c6-2fc-1000"), 2),
+}
+
+
 def test_every_committed_result_is_a_run_of_its_experiment() -> None:
     """The settings in the result files are those of the tables."""
     for name, e in EXPERIMENTS.items():
         results = jobs.load_results(RESULTS, name)
-        assert 1 <= len(results) <= e.seeds
+        assert len(results) == e.seeds - MISSING.get(name, 0), name
         for result in results:
             assert result["experiment"] == name
             assert result["settings"] == {

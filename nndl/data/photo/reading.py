@@ -205,8 +205,9 @@ def _best(
 ) -> Reading:
     """Return the reading of lowest cost, of dark or light ink, on even or uneven paper.
 
-    ``inks`` takes `light` and `local` of `find_ink`, and gives ink of a shape. Boxes are in pixels
-    of a picture of a size. Raises ValueError if there is no reading.
+    ``inks`` takes `light` and `local` as `find_ink` does, and returns ink of this shape, (height,
+    width). Boxes are in pixels of a picture of ``size``, (width, height). Raises ValueError if
+    there is no reading.
     """
     height, width = shape
     scale, longer = (size[0] / width, size[1] / height), max(size)

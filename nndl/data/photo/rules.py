@@ -67,6 +67,6 @@ def _moved(mask: Mask, shift: NDArray[Any]) -> Mask:
 
 
 def _spread(mask: Mask, pixels: int) -> Mask:
-    """Return a mask with the pixels above and below, so many of them."""
+    """Return a mask that also has this many pixels above and below each pixel."""
     spread: Mask = ndimage.maximum_filter1d(mask.astype(np.uint8), 2 * pixels + 1, axis=0) > 0
     return spread

@@ -43,25 +43,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     sub = commands.add_parser(
         "run", help="train recipes and measure them; finished seeds are not run again"
     )
-    sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
-    sub.add_argument(
-        "--seeds",
-        nargs="+",
-        type=whole_number(0),
-        metavar="SEED",
-        help="default: from 0, as many as the recipe is to be measured with",
-    )
+    _add_recipes(sub, "default: from 0, as many as the recipe is to be measured with")
     sub.set_defaults(command=run_all)
 
     sub = commands.add_parser("ensemble", help="measure the networks of a recipe together")
-    sub.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
-    sub.add_argument(
-        "--seeds",
-        nargs="+",
-        type=whole_number(0),
-        metavar="SEED",
-        help="the networks (default: all that have been trained)",
-    )
+    _add_recipes(sub, "the networks (default: all that have been trained)")
     sub.set_defaults(command=ensemble_all)
 
     sub = commands.add_parser("report", help="write LADDER.md and its picture")
@@ -75,6 +61,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             help="folder of the results (default: %(default)s)",
         )
     return parser.parse_args(argv)
+
+
+def _add_recipes(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """Add the arguments NAME and --seeds, the latter with this help."""
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=RECIPES, help="recipes")
+    parser.add_argument("--seeds", nargs="+", type=whole_number(0), metavar="SEED", help=seeds)
 
 
 def list_all(args: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ class Mark:
 
 _BOOK = "[Nielsen, chapter 6](http://neuralnetworksanddeeplearning.com/chap6.html)"
 _DEOTTE = "[Deotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
+_DOUCET = "[Doucet](https://github.com/ttdoucet/mnist)"
 _ONE_EPOCH = "[tuomaso](https://github.com/tuomaso/train_mnist_fast)"
 _MATUZAS = "[Matuzas](https://github.com/Matuzas77/MNIST-0.17)"
 
@@ -33,8 +34,8 @@ MARKS = (
     Mark("dense, elastic distortions", 99.30, "Simard, Steinkraus and Platt 2003"),
     Mark("conv, distortions", 99.64, _DEOTTE, 0.05, 1500),
     Mark("dense, elastic, 12 million weights", 99.65, "Ciresan et al. 2010"),
-    Mark("residual blocks, mild distortions", 99.74, "Doucet", 0.03, 10),
+    Mark("residual blocks, mild distortions", 99.74, _DOUCET, 0.03, 10),
     Mark("ensemble of 15", 99.745, _DEOTTE, 0.02, 100),
     Mark("conv, distortions, annealing", 99.75, _MATUZAS, 0.03, 20),
-    Mark("ensemble of 10", 99.82, "Doucet"),
+    Mark("ensemble of 10", 99.82, _DOUCET),
 )

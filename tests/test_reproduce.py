@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def test_a_killed_command_continues_with_the_unfinished_seeds(
     subprocess.run(command, check=True, capture_output=True)
     assert _results(tmp_path) == reference
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+
+
+def test_runs_that_have_results_are_skipped_and_the_command_says_so(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / "c1-net30", tmp_path / "book" / "c1-net30")
+    done = nndl(f"reproduce run c1-net30 --results {tmp_path}")
+    assert done.out == (
+        f"5 of 5 runs have results in {tmp_path / 'book'} and are skipped: give another folder "
+        "with --results to run them again\n"
+    )
 
 
 def test_half_written_files_of_a_killed_command_are_deleted(tmp_path: Path) -> None:

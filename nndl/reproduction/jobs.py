@@ -96,15 +96,16 @@ def _format(value: Any, indent: str = "") -> str:
     return "{\n" + ",\n".join(items) + f"\n{indent}}}"
 
 
-def pending(folder: Path, names: Iterable[str]) -> list[Job]:
-    """Return the jobs that have no result yet: first all seeds 0, then all seeds 1, ..."""
-    jobs = [
-        (name, seed)
-        for name in dict.fromkeys(names)
-        for seed in range(EXPERIMENTS[name].seeds)
-        if not result_path(folder, name, seed).exists()
-    ]
+def all_jobs(names: Iterable[str]) -> list[Job]:
+    """Return the jobs of experiments: first all seeds 0, then all seeds 1, ..."""
+    chosen = {name: EXPERIMENTS[name].seeds for name in names}
+    jobs = [(name, seed) for name, seeds in chosen.items() for seed in range(seeds)]
     return sorted(jobs, key=lambda job: job[1])
+
+
+def pending(folder: Path, names: Iterable[str]) -> list[Job]:
+    """Return the jobs that have no result yet, in the same order."""
+    return [job for job in all_jobs(names) if not result_path(folder, *job).exists()]
 
 
 @contextmanager
@@ -217,6 +218,11 @@ def run(
             remove_parts(place, seconds=0)  # of a command that was killed
         for attempt in range(ATTEMPTS):
             jobs = pending(folder, names)
+            if not attempt and len(jobs) < (wanted := len(all_jobs(names))):
+                report(
+                    f"{wanted - len(jobs)} of {wanted} runs have results in {folder} and are "
+                    "skipped: give another folder with --results to run them again"
+                )
             try:
                 with executor() as pool:
                     failures = _collect(folder, checkpoints, pool, jobs, report)

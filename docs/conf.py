@@ -152,7 +152,7 @@ def drop_bars(app: Sphinx, doctree: nodes.document) -> None:
             block[:] = [nodes.Text(block.rawsource)]
 
 
-RESULTS = {"results": "README.md", "ladder": "LADDER.md"}
+RESULTS = {"results": "README.md", "figures": "FIGURES.md", "ladder": "LADDER.md"}
 """Pages of the site that are generated outside of docs, and their files in results."""
 
 

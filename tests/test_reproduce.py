@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from nndl.reproduction import jobs
 from nndl.reproduction import run as run_module
 from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.experiments.record import Procedure
+from nndl.reproduction.figures import FIGURES, gallery
 from nndl.reproduction.notes import NOTES, Footnotes
 from nndl.reproduction.reading import Reading, vote
 from nndl.reproduction.report import render
@@ -410,6 +412,15 @@ def test_the_accuracy_with_very_much_data() -> None:
     (limit, scale, power), _ = curve_fit(law, sizes[:-1], errors[:-1], (2, 300, 0.5), errors[:-1])
     assert law(50_000, limit, scale, power) == pytest.approx(errors[-1], abs=0.2)
     assert 96 < 100 - limit < 99
+
+
+def test_the_page_of_figures_is_not_stale_and_shows_every_figure() -> None:
+    page = (ROOT / "results" / "FIGURES.md").read_text(encoding="utf-8")
+    assert page == gallery(ROOT / "results"), "results/FIGURES.md is stale: nndl reproduce figures"
+    shown = re.findall(r"\(figures/(\w+)\.svg\)", page)
+    drawn = {path.stem for path in (ROOT / "results" / "figures").glob("*.svg")}
+    assert {*shown, "ladder"} == drawn
+    assert len(shown) == len(FIGURES)
 
 
 def test_the_page_of_results_is_not_stale() -> None:

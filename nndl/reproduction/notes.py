@@ -22,8 +22,8 @@ NOTES = {
     "in our runs (between 7 and 50 in 30 epochs), because eta is too large.",
     "unsettled-cost": "With this eta the cost jumps from epoch to epoch: between 0.7 and 1.1 in "
     "the author's file, which is more than the seeds differ at their last epoch.",
-    "first-epoch": "The author's number is the first epoch of one random start, and so early in "
-    "training much depends on the start. With the author's own draws the replay gives his number "
+    "first-epoch": "The author's number is the first epoch of one random initialization, which "
+    "matters much so early in training. With the author's own draws the replay gives his number "
     "exactly.",
     "l1": "The book asks whether L1 regularization can beat the unregularized network (95.49 in "
     "the text). Compare with lambda 0, the same network without it. The strengths are our choice.",

@@ -40,6 +40,9 @@ raw/256, as in the book.
 """
 
 
+VERSIONS = "Revisions between the versions 0.1.0 and 0.2.0 call themselves 0.1.0 or 0.2.0.dev0.\n"
+
+
 def render(folder: Path) -> str:
     """Return the page for the results in a folder that holds book/ and replay/.
 
@@ -207,8 +210,8 @@ def _computed() -> str:
         [
             "## Computed results\n",
             "Chapter 3's neuron that learns to turn 1 into 0 with the quadratic cost, and chapter",
-            "4's function approximated by bumps. The author's support vector machines are not run:",
-            "they are scikit-learn's.\n",
+            "4's function approximated by bumps. The author's support vector machines are not run,",
+            "since they are scikit-learn's and no networks.\n",
             "| record | what | book | ours |",
             "|---|---|---|---|",
             *table,
@@ -235,4 +238,4 @@ def _environment(folder: Path) -> str:
     lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in runs.items()]
     each = ", ".join(f"chapter {chapter} {h:.1f}" for chapter, h in sorted(hours.items()))
     total = f"- core hours: {each}; total {sum(hours.values()):.1f}"
-    return "\n".join(["## Environments\n", *lines, total, ""])
+    return "\n".join(["## Environments\n", *lines, total, "", VERSIONS])

@@ -16,6 +16,7 @@ from nndl.activations import (
     LeakyReLU,
     identity,
     relu,
+    scaled_tanh,
     sigmoid,
     softmax,
     tanh,
@@ -202,14 +203,28 @@ def for_recipes() -> list[Network]:
         Network([144, 30, 10], dropout=0.5, rng=0),
         Network([*layers, Dropout(0.5), Dense(10, softmax)], input_shape=(1, 12, 12), rng=0),
         Network(others, input_shape=(1, 12, 12), rng=0),
+        Network([Conv(3, 3), Dense(10, softmax)], input_shape=(4, 6, 6), rng=0),
+        Network([Dense(10, softmax)], input_shape=(4, 6, 6), rng=0),
     ]
+
+
+@pytest.mark.parametrize(("name", "library"), [("to_torch", "torch"), ("to_keras", "keras")])
+def test_a_recipe_says_which_activation_it_does_not_know(name, library, monkeypatch) -> None:
+    if find_spec("tensorflow") is None:
+        monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("torch")
+    pytest.importorskip(library)
+    net = Network([144, 30, 10], activation=scaled_tanh, rng=0)
+    with pytest.raises(ValueError, match="no recipe for scaled-tanh: add it to functions"):
+        function(name)(net)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_recipe_for_pytorch_gives_the_same_outputs() -> None:
     torch = pytest.importorskip("torch")
     images = (PIXELS / 256).astype(np.float32)
-    for net in for_recipes():
+    leaky = Network([144, 30, 10], activation=LeakyReLU(0.2), rng=0)
+    for net in [*for_recipes(), leaky]:
         with torch.no_grad():
             outputs = function("to_torch")(net)(torch.tensor(images)).numpy()
         np.testing.assert_allclose(outputs, net.feedforward(images.T).T, atol=1e-5)

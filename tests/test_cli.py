@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ from numpy.typing import DTypeLike
 from PIL import Image
 
 from nndl import plots
+from nndl.cli import train as train_command
 from nndl.cli.errors import CommandError, guarded
 from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, synthetic_digits, write_idx
-from nndl.storage import load_history
+from nndl.storage import Checkpoints, load_history
+from nndl.storage.weights_by_epoch import load_weights_by_epoch
 from nndl.training import Settings
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
@@ -684,6 +688,35 @@ def test_a_run_whose_first_checkpoint_could_not_be_written_is_resumed(
     done = nndl(f"train --resume {folder} --quiet")
     assert done.status == 0, done.err
     assert same_run(folder, whole)
+
+
+@pytest.mark.parametrize("broken", ["keep_weights", "Checkpoints.save"])
+@pytest.mark.parametrize("call", [0, 2])
+def test_a_run_that_ends_between_two_of_its_files_is_resumed(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, call: int
+) -> None:
+    # Otherwise no checkpoint of such short epochs is saved.
+    monkeypatch.setattr("nndl.storage.Checkpoints.after_epoch", Checkpoints.save)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    line = f"train --data {digits} --hidden 5 --epochs 3 --keep-weights --quiet"
+    assert nndl(f"{line} --out {whole}").status == 0
+    real, calls = attrgetter(broken)(train_command), itertools.count()
+
+    def write(*args: Any) -> None:
+        if next(calls) == call:
+            raise OSError(28, "No space left on device")
+        real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"nndl.cli.train.{broken}", write)
+        patched.setattr("nndl.storage.Checkpoints.after_epoch", train_command.Checkpoints.save)
+        assert nndl(f"{line} --out {folder}").status == 1
+    done = nndl(f"train --resume {folder} --quiet")
+    assert done.status == 0, done.err
+    assert same_run(folder, whole)
+    name = "weights_by_epoch.npz"
+    films = [load_weights_by_epoch(place / name) for place in (folder, whole)]
+    np.testing.assert_array_equal(*films)
 
 
 def test_weights_by_epoch_that_are_missing_are_noticed_before_training(

@@ -328,15 +328,15 @@ def run(
         transform = DISTORTIONS[config.expand](shape=training.shape)
 
     def after_epoch(net: Network, state: State) -> None:
-        checkpoints.after_epoch(net, state)
-        if config.keep_weights:
+        if config.keep_weights:  # before the checkpoint, which must not be ahead of it
             keep_weights(folder.weights_path, net, len(state.history))
+        checkpoints.after_epoch(net, state)
 
     folder.write_config(config, training.name, network=repr(net), environment=environment())
     if not folder.checkpoint_path.exists():
-        checkpoints.save(net, state)  # to resume from, if the first epoch is interrupted
         if config.keep_weights:
             keep_weights(folder.weights_path, net, 0)
+        checkpoints.save(net, state)  # to resume from, if the first epoch is interrupted
     monitor = {} if config.monitor_training == "none" else {"training": training}
     if config.monitor_training == "sample":
         monitor["training"] = training[:SAMPLE]

@@ -1,6 +1,7 @@
-"""The weights of a network's first layer, epoch by epoch, in 8 bits: a few MB at most.
+"""The weights of a network's first layer, epoch by epoch, in 8 bits.
 
-The page of `nndl page` shows with them how the weights took shape.
+The page of `nndl page` shows with them how the weights took shape. The file has a byte for each
+weight and epoch, and is written anew after every epoch.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def keep_weights(path: str | Path, net: Network, epochs: int) -> None:
         if len(largest) < epochs or levels.shape[1:] != w.shape:
             raise ValueError(
                 f"{path} has {len(largest)} entries of {levels.shape[1]} x {levels.shape[2]} "
-                f"weights, and entry {epochs} of {neurons} x {inputs} cannot follow: remove it, or "
-                "start another run"
+                f"weights, and entry {epochs} of {neurons} x {inputs} cannot follow: put the file "
+                "of this run back, or start another run"
             )
     most = float(np.abs(w).max())
     entry = np.rint(w * (127 / most if most else 0)).astype(np.int8)

@@ -458,12 +458,12 @@ def _check_targets(data: Dataset, n_in: int, n_out: int, cost: Cost | None) -> N
         )
 
 
-def check_classes(data: Dataset, what: str) -> None:
+def check_classes(data: Dataset, what: str, advice: str = "evaluate measures those") -> None:
     """Raise ValueError unless each image of a data set has one class."""
     if not data.has_classes:
         raise ValueError(
             f"{what} needs integer labels, one class for each image, but {data!r} has desired "
-            "outputs; evaluate measures those"
+            f"outputs; {advice}"
         )
 
 

@@ -85,6 +85,17 @@ def test_sigmoid_outputs_are_divided_by_their_sum_as_those_of_a_network(data: Da
     np.testing.assert_allclose(Ensemble(nets).predict_proba(data.images), mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("measure", [accuracy, evaluate])
+@pytest.mark.parametrize("desired", [[[0.0, 1.0]], [[0.3, 0.7]]])
+def test_an_ensemble_refuses_desired_outputs_which_it_would_measure_as_classes(
+    measure: Callable[..., Any], desired: Any
+) -> None:
+    data = Dataset(np.zeros((1, 4)), np.array(desired), "two outputs")
+    ensemble = Ensemble([Network([4, 2], rng=0)])
+    with pytest.raises(ValueError, match=r"an ensemble needs integer labels.*one by one"):
+        measure(ensemble, data)
+
+
 def test_what_measures_a_network_measures_an_ensemble(data: Dataset) -> None:
     ensemble = Ensemble([network(seed) for seed in range(3)])
     right = ensemble.predict(data.images) == data.labels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from nndl._typing import Array
+from nndl.costs import Cost
 from nndl.dataset import Dataset
 from nndl.inference import infer
 from nndl.network import Network
@@ -69,7 +70,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the data set is empty or does not fit the network.
+        If the data set is empty or does not fit the network; if the images of an `Ensemble` have
+        desired outputs instead of labels.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def evaluate(
     >>> score.n, score.accuracy == score.correct / 100
     (100, True)
     """
-    check_dataset(data, net.n_in, net.n_out, net.cost)
+    _check_measured(net, data, net.cost)
     check(lmbda=lmbda, lmbda_l1=lmbda_l1)
     return measure(net, data, lmbda, lmbda_l1)
 
@@ -102,6 +104,12 @@ def measure(net: Network | Ensemble, data: Dataset, lmbda: float, lmbda_l1: floa
     return Score(total / n, correct if counts else None, n)
 
 
+def _check_measured(net: Network | Ensemble, data: Dataset, cost: Cost | None = None) -> None:
+    check_dataset(data, net.n_in, net.n_out, cost)
+    if not isinstance(net, Network):  # the mean of probabilities is that of classes
+        check_classes(data, "an ensemble", "measure its networks one by one")
+
+
 def _right(a: Array, labels: NDArray[Any]) -> int:
     """Return for how many images the outputs (n_out, m) are right."""
     if labels.ndim == 2:
@@ -120,7 +128,7 @@ def accuracy(net: Network | Ensemble, data: Dataset) -> float:
     >>> 0 <= accuracy(Network([784, 10], rng=0), synthetic_digits(100, 0)) <= 1
     True
     """
-    check_dataset(data, net.n_in, net.n_out)
+    _check_measured(net, data)
     if not data.has_classes and not data.is_multi_label:
         check_classes(data, "accuracy")
     return sum(_right(a, labels) for _, a, labels in _outputs(net, data)) / len(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,26 +11,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import pytest
 from cli import nndl
-from scipy.optimize import curve_fit
 
-from nndl._typing import Array
+from nndl.activations import softmax
+from nndl.layers import Dense
 from nndl.network import Network
+from nndl.parallel import limit
 from nndl.reproduction import jobs
 from nndl.reproduction import run as run_module
 from nndl.reproduction.experiments import EXPERIMENTS
-from nndl.reproduction.experiments.record import Procedure
-from nndl.reproduction.figures import FIGURES, gallery
-from nndl.reproduction.notes import NOTES, Footnotes
-from nndl.reproduction.reading import Reading, vote
-from nndl.reproduction.report import render
 from nndl.reproduction.run import PROCEDURES, run_seed
-from nndl.training import History, TrainingInterrupted
+from nndl.training import History, Settings, TrainingInterrupted
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "book"
@@ -305,126 +300,37 @@ def test_a_run_whose_costs_overflow_records_accuracies_only() -> None:
     assert (len(result["epochs"]["eta"]), result["final"]["epochs"]) == (3, 3)
 
 
-def test_a_result_without_its_cpu_is_refused_by_name(tmp_path: Path) -> None:
-    result = run_seed("c3-hp-d", 0)
-    del result["environment"]["cpu"]
-    jobs.save(tmp_path, result)
-    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run"):
-        jobs.load_results(tmp_path, "c3-hp-d")
-
-
-def test_a_result_file_that_is_nested_too_deeply_is_refused_by_name(tmp_path: Path) -> None:
-    path = jobs.result_path(tmp_path, "c3-hp-d", 0)
-    path.parent.mkdir()
-    path.write_text("[" * 10_000)
-    with pytest.raises(ValueError, match=r"seed-0\.json is not the result of a run .*deeply"):
-        jobs.load_results(tmp_path, "c3-hp-d")
-
-
-# The tables.
-
-
-def test_every_procedure_has_a_function() -> None:
-    assert set(PROCEDURES) == set(get_args(Procedure))
-    assert {e.procedure for e in EXPERIMENTS.values()} == set(PROCEDURES)
-
-
-MISSING = {  # seeds that have not been run yet
-    **dict.fromkeys(("c6-expanded-100", "c6-expanded-300", "c6-2fc-100"), 1),
-    **dict.fromkeys(("c6-expanded-1000", "c6-2fc-300", "c6-2fc-1000"), 2),
-}
-
-
-def test_every_committed_result_is_a_run_of_its_experiment() -> None:
-    """The settings in the result files are those of the tables."""
-    for name, e in EXPERIMENTS.items():
-        results = jobs.load_results(RESULTS, name)
-        assert len(results) == e.seeds - MISSING.get(name, 0), name
-        for result in results:
-            assert result["experiment"] == name
-            assert result["settings"] == {
-                key: getattr(e.settings, key) for key in result["settings"]
-            }, name
-
-
-def test_every_note_is_used_and_every_used_note_exists() -> None:
-    used = {note for e in EXPERIMENTS.values() for note in e.notes} | {"after-last-epoch"}
-    assert used == set(NOTES)
-
-
-def test_notes_are_numbered_in_the_order_of_their_first_use() -> None:
-    footnotes = Footnotes()
-    assert footnotes.links(("paper",)) == "[1](#notes)"
-    assert footnotes.links(("l1", "paper")) == "[1](#notes), [2](#notes)"
-    assert footnotes.render() == f"1. {NOTES['paper']}\n2. {NOTES['l1']}"
-
-
-def test_a_measurement_after_training_is_of_the_best_epoch_only_if_training_ends_on_it() -> None:
-    for name, e in EXPERIMENTS.items():
-        for reading in e.readings:
-            if reading.statistic == "at best validation":
-                watched = reading.quantity.removesuffix("_accuracy") in e.monitor
-                assert e.layers or e.settings.keeps_best or watched, name
-
-
-# Readings and the report.
-
-
-def test_readings_are_the_statistics_they_name() -> None:
-    result = {
-        "epochs": {
-            "test_accuracy": [0.9, 0.95, 0.93],
-            "validation_accuracy": [0.9, 0.94, 0.96],
-            "training_cost": [1.0, 0.5, 0.7],
-        },
-        "final": {"epochs": 3, "test_accuracy": 0.93},
-    }
-    assert Reading("test_accuracy").of(result) == 95
-    assert Reading("test_accuracy", "last").of(result) == 93
-    assert Reading("test_accuracy", "epoch 0").of(result) == 90
-    assert Reading("test_accuracy", "at best validation").of(result) == 93
-    assert Reading("training_cost", "last").of(result) == 0.7
-    assert Reading("epochs", "last").of(result) == 3
-
-
-def test_the_vote_is_the_plurality_and_the_first_of_equal_counts_wins() -> None:
-    def network(*wrong: list[int]) -> dict[str, Any]:
-        return {"final": {"mistakes": list(wrong)}}
-
-    five = [network([1, 5], [2, 3]), network([1, 5]), network([1, 6]), network(), network([2, 4])]
-    assert vote(five) == [(1, 5)]  # two say 5, two are correct, and a 5 came first
-    assert vote(five[::-1]) == []  # now a correct one came first
-    assert vote([network([7, 1], [3, 0])]) == [(3, 0), (7, 1)]
-
-
-def test_the_accuracy_with_very_much_data() -> None:
-    """Chapter 3's problem: a law fitted to sizes up to 20,000 predicts the error at 50,000."""
-    sizes = np.array([100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000])
-    last = Reading("validation_accuracy", "last")
-    errors = [
-        100 - np.mean([last.of(result) for result in jobs.load_results(RESULTS, name)])
-        for name in (f"c3-more-data-{size}" for size in sizes)
-    ]
-
-    def law(n: Array, limit: float, scale: float, power: float) -> Array:
-        return limit + scale * n**-power
-
-    (limit, scale, power), _ = curve_fit(law, sizes[:-1], errors[:-1], (2, 300, 0.5), errors[:-1])
-    assert law(50_000, limit, scale, power) == pytest.approx(errors[-1], abs=0.2)
-    assert 96 < 100 - limit < 99
-
-
-def test_the_page_of_figures_is_not_stale_and_shows_every_figure() -> None:
-    page = (ROOT / "results" / "FIGURES.md").read_text(encoding="utf-8")
-    assert page == gallery(ROOT / "results"), "results/FIGURES.md is stale: nndl reproduce figures"
-    shown = re.findall(r"\(figures/(\w+)\.svg\)", page)
-    drawn = {path.stem for path in (ROOT / "results" / "figures").glob("*.svg")}
-    assert {*shown, "ladder"} == drawn
-    assert len(shown) == len(FIGURES)
-
-
-def test_the_page_of_results_is_not_stale() -> None:
-    folder = ROOT / "results"
-    assert (folder / "README.md").read_text(encoding="utf-8") == render(folder), (
-        "results/README.md is stale: nndl reproduce report"
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_resumes_from_its_own_checkpoint_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    small = replace(
+        EXPERIMENTS["c6-shallow"],
+        layers=lambda: [Dense(5), Dense(10, softmax)],
+        settings=Settings(epochs=2, eta=0.1),
+        training_size=100,
     )
+    other = replace(small, layers=lambda: [Dense(6), Dense(10, softmax)])
+    for name, experiment in (("small", small), ("other", other), ("twin", small)):
+        monkeypatch.setitem(EXPERIMENTS, name, experiment)
+    path = str(tmp_path / "checkpoint.npz")
+    first = run_seed("small", seed, path)
+    again = run_seed("small", seed, path)
+    assert again["epochs"] == first["epochs"]
+    for name, wrong in (("other", seed), ("twin", seed), ("small", seed + 1)):
+        with pytest.raises(ValueError, match=rf"must be of {name}, seed {wrong}, but is of small"):
+            run_seed(name, wrong, path)
+
+
+def test_runs_compute_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def stop(job: object) -> None:
+        found.append(limit())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nndl.parallel.cores", lambda: 2)
+    monkeypatch.setitem(PROCEDURES, EXPERIMENTS["c3-hp-a"].procedure, stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_seed("c3-hp-a", 0)
+    assert (found, limit()) == ([1], 2)

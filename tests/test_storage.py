@@ -1203,6 +1203,35 @@ def test_a_history_of_unequal_lengths_is_refused_everywhere(tmp_path: Path) -> N
     refused(load_checkpoint, pack(tmp_path / "old.npz", content), "must have an entry for each ep")
 
 
+def test_a_history_too_long_to_be_loaded_is_written_in_full(tmp_path: Path) -> None:
+    path, rate = tmp_path / "history.json", 0.12345678901234567
+    history = History({name: [rate] * 110_000 for name in map(str, range(8))})
+    save_history(history, path)
+    assert path.stat().st_size > 2**24
+    assert json.loads(path.read_text())["epochs"] == history.epochs
+    with pytest.raises(ValueError, match="may have at most 16,777,216"):
+        load_history(path)
+
+
+def test_a_best_epoch_that_is_not_in_the_history_is_refused_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    net, state = checkpoint(path)
+    state.history.best_epoch = 1
+    none = "its best epoch, 1, is not one of its epochs"
+    for save_it in (
+        lambda: save_checkpoint(path, net, state, Settings()),
+        lambda: save_history(state.history, tmp_path / "history.json"),
+    ):
+        with pytest.raises(ValueError, match=none):
+            save_it()
+    (tmp_path / "history.json").write_text(json.dumps(asdict(state.history)))
+    with pytest.raises(ValueError, match=rf"history\.json is not a History .*{none}"):
+        load_history(tmp_path / "history.json")
+    content = members(path)
+    described(content, lambda r: r["history"].update(best_epoch=1))
+    refused(load_checkpoint, pack(path, content), none)
+
+
 def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:
     path, data = tmp_path / "checkpoint.npz", digits(20, 3)
     other = Dataset(data.images, (data.labels + 1) % 3)

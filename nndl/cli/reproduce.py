@@ -153,7 +153,13 @@ def run(args: argparse.Namespace) -> None:
     executor = (
         partial(jobs.dask_cluster, args.dask) if args.dask else partial(jobs.workers, args.jobs)
     )
-    jobs.run(args.results / "book", names, executor, lambda line: print(line, flush=True))
+    jobs.run(
+        args.results / "book",
+        names,
+        executor,
+        lambda line: print(line, flush=True),
+        local=not args.dask,
+    )
 
 
 def figures(args: argparse.Namespace) -> None:

@@ -1,14 +1,13 @@
 """The book's figures that show results of experiments, drawn from our results.
 
-Our curves are the mean of all seeds, in color, with a band from the lowest to the highest. The
-author's are thin and black: a line if he published every epoch; otherwise dots at the epochs that
-he published, on the line of the replay. A replay that differs from the published curve is dotted.
-The axes are those of the book.
+Our curves are the mean of all seeds (of gradient norms the geometric mean), in color, with a band
+from the lowest to the highest. The author's are thin and black: a line if he published every epoch;
+otherwise dots at the epochs that he published, on the line of the replay. A replay that differs
+from the published curve is dotted. The axes are those of the book.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +38,7 @@ from nndl.reproduction.chapter4 import (
 from nndl.reproduction.jobs import load_results
 from nndl.reproduction.published import published
 from nndl.reproduction.reading import Result, vote
-from nndl.reproduction.replay import from_json
+from nndl.reproduction.replay import load_replay
 
 __all__ = ["FIGURES", "draw_all", "gallery"]
 
@@ -75,10 +74,10 @@ GALLERY = """\
 # The book's figures, redrawn
 
 `nndl reproduce figures` draws these figures from the results in [book](book) and [replay](replay),
-and writes this page. Our curves are the mean over seeds, in color, with a band from the lowest to
-the highest. The author's are thin and black: a line if he published every epoch; otherwise dots at
-the epochs that he published, on the line of the replay. A replay that differs from the published
-curve is dotted.
+and writes this page. Our curves are the mean over seeds (of gradient norms the geometric mean), in
+color, with a band from the lowest to the highest. The author's are thin and black: a line if he
+published every epoch; otherwise dots at the epochs that he published, on the line of the replay. A
+replay that differs from the published curve is dotted.
 """
 
 
@@ -170,8 +169,7 @@ def _authors(ax: Axes, results: Path, line: Line, first: int, label: str | None)
             f"{path}, the replay of the author's run, is missing: create it with nndl reproduce "
             f"replay {name} --out {path.parent}"
         )
-    replay = json.loads(path.read_text(encoding="utf-8"))
-    curve = np.array(from_json(replay).get(line.curve, {}).get(key, values))
+    curve = np.array(load_replay(path)[line.curve][key])
     if len(epochs) == epochs[-1] + 1:
         ax.plot(epochs[first:], scale * values[first:], **look)
         if not np.allclose(curve, values, rtol=1e-3, atol=0):

@@ -44,13 +44,18 @@ def load_results(folder: Path, name: str) -> list[Result]:
         If a file is not a result; the message names it.
     """
     paths = (result_path(folder, name, seed) for seed in range(EXPERIMENTS[name].seeds))
-    return [_load(path) for path in paths if path.exists()]
+    return [_load(path, name) for path in paths if path.exists()]
 
 
-def _load(path: Path) -> Result:
+def _load(path: Path, name: str) -> Result:
     try:
         result: Result = loads(read_regular(path, LARGEST_RESULT), LARGEST_RESULT)
         check(result, _RESULT, "it")
+        if (result["experiment"], f"seed-{result['seed']}") != (name, path.stem):
+            raise ValueError(f"it is that of {result['experiment']}, seed {result['seed']}")
+        wanted = EXPERIMENTS[name].settings.record()  # of which older results have fewer
+        if differ := [k for k, v in result["settings"].items() if wanted.get(k) != v]:
+            raise ValueError(f"it has other settings: {', '.join(differ)}")
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError included
         raise ValueError(
             f"{path} is not the result of a run ({error}): delete it and run the experiment again"
@@ -64,7 +69,7 @@ _RESULT = {
     "network": str,
     "settings": dict,
     "epochs": {str: [float, 100_000]},
-    "final": dict,
+    "final": {str: float | str | list},
     "seconds": float,
     "environment": {
         "nndl": str,
@@ -180,6 +185,8 @@ def run(
     names: Iterable[str],
     executor: Callable[[], AbstractContextManager[Executor]],
     report: Callable[[str], None] = lambda line: None,
+    *,
+    local: bool = True,
 ) -> None:
     """Run all pending jobs and write each result as it arrives.
 
@@ -196,6 +203,8 @@ def run(
         Such as `workers` or `dask_cluster`; called again after worker processes have died.
     report : callable
         Called with a line of text for every result.
+    local : bool
+        Whether the workers share this machine's files; only then do long runs have checkpoints.
 
     Raises
     ------
@@ -225,7 +234,8 @@ def run(
                 )
             try:
                 with executor() as pool:
-                    failures = _collect(folder, checkpoints, pool, jobs, report)
+                    paths = {job: _checkpoint(checkpoints, *job) if local else None for job in jobs}
+                    failures = _collect(folder, paths, pool, report)
                 break
             except BrokenProcessPool:
                 if attempt == ATTEMPTS - 1:
@@ -237,15 +247,16 @@ def run(
 
 def _collect(
     folder: Path,
-    checkpoints: Path,
+    jobs: dict[Job, str | None],
     pool: Executor,
-    jobs: list[Job],
     report: Callable[[str], None],
 ) -> list[str]:
-    """Write the results of jobs as they finish; return a line for each job that failed."""
-    paths = {job: _checkpoint(checkpoints, *job) for job in jobs}
+    """Write the results of jobs as they finish; return a line for each job that failed.
+
+    Each job has the path of its checkpoint, if any.
+    """
     with _sigint_held():
-        futures = {pool.submit(run_seed, *job, paths[job]): job for job in jobs}
+        futures = {pool.submit(run_seed, *job, path): job for job, path in jobs.items()}
     failures = []
     try:
         for done, future in enumerate(as_completed(futures), start=1):
@@ -257,7 +268,7 @@ def _collect(
                 failures.append(f"{name} seed {seed}: {error!r}")
                 report(f"[{done}/{len(jobs)}] {failures[-1]}")
                 continue
-            result = _finish(folder, future, paths[name, seed])
+            result = _finish(folder, future, jobs[name, seed])
             values = ", ".join(
                 f"{r.quantity} {r.statistic} {r.of(result):.4g}" for r in EXPERIMENTS[name].readings
             )
@@ -265,7 +276,7 @@ def _collect(
     except BaseException:
         for future, job in futures.items():
             if not future.cancel() and future.done() and future.exception() is None:
-                _finish(folder, future, paths[job])
+                _finish(folder, future, jobs[job])
         raise
     return failures
 

@@ -45,7 +45,14 @@ class Reading:
 
     def of(self, result: Result) -> float:
         """Return the value for one run; accuracies in percent."""
-        series = result["epochs"].get(self.quantity) or [result["final"][self.quantity]]
+        series = result["epochs"].get(self.quantity, [])
+        if not series and self.statistic in ("last", "at best validation"):
+            series = [result["final"][self.quantity]]
+        if not series:
+            raise ValueError(
+                f"the result of {result['experiment']}, seed {result['seed']}, has no series "
+                f"{self.quantity}: delete it and run the experiment again"
+            )
         if self.statistic == "peak":
             value = max(series)
         elif self.statistic == "last":

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from numpy.typing import NDArray
 
 from nndl._typing import Array
 from nndl.data import Dataset, load_mnist
+from nndl.files import read_regular
 from nndl.layers import Dense
 from nndl.network import Network
 from nndl.reproduction.published import published
 from nndl.reproduction.rounding import RoundedDense
+from nndl.storage.schema import LARGEST_JSON, check, loads
 from nndl.threads import one_thread
 from nndl.training.metrics import evaluate
 
@@ -37,7 +40,7 @@ __all__ = [
     "agreement",
     "as_json",
     "average_darkness",
-    "from_json",
+    "load_replay",
     "replay",
 ]
 
@@ -275,6 +278,26 @@ def as_json(curves: dict[str, Curve]) -> dict[str, Any]:
     return dict(curves[""]) if list(curves) == [""] else dict(curves)
 
 
-def from_json(data: dict[str, Any]) -> dict[str, Curve]:
-    """Return the curves from the output of `as_json`."""
-    return data if all(isinstance(value, dict) for value in data.values()) else {"": data}
+def load_replay(path: Path) -> dict[str, Curve]:
+    """Read the curves of a replay from a file NAME.json that holds what `as_json` returned.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or lacks a curve or a quantity that the author published.
+    """
+    name = path.stem
+    try:
+        data = loads(read_regular(path, LARGEST_JSON))
+        check(data, {str: list | dict}, "it")
+        curves: dict[str, Curve] = data if dict in map(type, data.values()) else {"": data}
+        check(curves, {str: {str: [float, 100_000]}}, "it")
+        for curve, quantities in published()[name]["curves"].items():
+            if missing := quantities.keys() - curves.get(curve, {}).keys():
+                raise ValueError(f"it lacks {', '.join(sorted(missing))} {curve}".rstrip())
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not a replay ({error}): create it with nndl reproduce replay {name} "
+            f"--out {path.parent}"
+        ) from None
+    return curves

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -14,7 +13,7 @@ from nndl.reproduction.experiments import EXPERIMENTS, Experiment
 from nndl.reproduction.jobs import load_results
 from nndl.reproduction.notes import Footnotes
 from nndl.reproduction.reading import Reading, Result, vote
-from nndl.reproduction.replay import REPLAYS, agreement, from_json
+from nndl.reproduction.replay import REPLAYS, agreement, load_replay
 
 __all__ = ["render"]
 
@@ -152,7 +151,7 @@ def _replays(folder: Path) -> str:
         if not path.exists():
             rows.append(f"| `{name}` | not run yet | | |")
             continue
-        found = agreement(name, from_json(json.loads(path.read_text(encoding="utf-8"))))
+        found = agreement(name, load_replay(path))
         remarks = [
             f"{f'curve {curve}' if curve else 'the curve'} differs from epoch {epoch} on"
             for curve, epoch in found.first_difference.items()
@@ -167,8 +166,8 @@ def _replays(folder: Path) -> str:
             "`nndl.Network` in float64 gives the numbers that he published (`fig/*.json` of his",
             "repository): counts exactly, except in the two chaotic records below, and costs to",
             "1e-9 (`c3-reg-full` and `c3-eta-compare` to 5e-6). In `c3-reg-full` rounding errors",
-            "grow until counts depend on single training",
-            "images. For this replay the order of every sum is fixed",
+            "grow until they change the class of single images, and with it the counts. For this",
+            "replay the order of every sum is fixed",
             "([rounding.py](../nndl/reproduction/rounding.py)) to one that gives all his counts.",
             "In four other orders one to five of the 60 counts are off by one image. With the sums",
             "of BLAS one count (SkylakeX kernels) or two (Haswell) are off, and in 80-bit",

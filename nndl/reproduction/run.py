@@ -14,12 +14,12 @@ import numpy as np
 from nndl.conv import Conv
 from nndl.data import Dataset, load_mnist, shifted_fivefold
 from nndl.network import Network
+from nndl.parallel import computing
 from nndl.reproduction.experiments import EXPERIMENTS, Experiment
 from nndl.reproduction.experiments.record import Procedure
 from nndl.reproduction.reading import Result
 from nndl.rng import generator
 from nndl.storage import load_checkpoint, read_about, save_checkpoint
-from nndl.threads import one_thread
 from nndl.training import History, State, train
 from nndl.training.environment import environment
 from nndl.training.metrics import accuracy, evaluate, mistakes
@@ -31,6 +31,8 @@ __all__ = ["PROCEDURES", "run_seed"]
 class Job:
     """One run: an experiment with its network, data and random stream."""
 
+    name: str
+    seed: int
     experiment: Experiment
     net: Network
     training: Dataset
@@ -50,7 +52,7 @@ class Outcome:
 
 
 def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
-    """Run an experiment once and return the result as plain JSON.
+    """Run an experiment once, on one thread, and return the result as plain JSON.
 
     Parameters
     ----------
@@ -70,6 +72,8 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
 
     Raises
     ------
+    ValueError
+        If the checkpoint belongs to another run.
     KeyboardInterrupt
         If Ctrl-C interrupted the run: an interrupted run is not a result.
     """
@@ -79,9 +83,10 @@ def run_seed(name: str, seed: int, checkpoint: str | None = None) -> Result:
     training, validation, test = _mnist()
     training = _fivefold() if e.fivefold else training[: e.training_size]
     validation = validation[: e.validation_size]
-    job = Job(e, net, training, validation, test, training_rng, checkpoint)
+    job = Job(name, seed, e, net, training, validation, test, training_rng, checkpoint)
     start = perf_counter()
-    outcome = PROCEDURES[e.procedure](job)
+    with computing(threads=1):  # runs are parallel, and the results give seconds of one core
+        outcome = PROCEDURES[e.procedure](job)
     seconds = outcome.final.pop("seconds", perf_counter() - start)
     return {
         "experiment": name,
@@ -167,14 +172,13 @@ def _gradient_norms(job: Job) -> Outcome:
     net, settings = job.net, job.experiment.settings
     x, y = job.training.images.T, job.training.labels
     series: dict[str, list[float]] = {}
-    with one_thread():
-        for epoch in range(settings.epochs):
-            nabla_b, _ = net.backprop(x, y)
-            for l, nabla in enumerate(nabla_b[:-1], start=1):
-                series.setdefault(f"norm_{l}", []).append(float(np.linalg.norm(nabla)))
-                if epoch == 0:
-                    series[f"bar_{l}"] = nabla[:6, 0].astype(float).tolist()
-            net.update_mini_batch(x, y, settings.rate(0), settings.lmbda, len(job.training))
+    for epoch in range(settings.epochs):
+        nabla_b, _ = net.backprop(x, y)
+        for l, nabla in enumerate(nabla_b[:-1], start=1):
+            series.setdefault(f"norm_{l}", []).append(float(np.linalg.norm(nabla)))
+            if epoch == 0:
+                series[f"bar_{l}"] = nabla[:6, 0].astype(float).tolist()
+        net.update_mini_batch(x, y, settings.rate(0), settings.lmbda, len(job.training))
     return Outcome(net, series, {})
 
 
@@ -193,9 +197,19 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
     state, start = State.start(e.settings, rng), perf_counter()
     final: dict[str, Any] = {"test_accuracy": 0.0, "seconds": 0.0}
     checkpoint = job.checkpoint
+    about = {"experiment": job.name, "seed": job.seed}
+    sets = {"training": job.training, "validation": job.validation}
     if checkpoint and Path(checkpoint).exists():
-        net, state, _ = load_checkpoint(checkpoint)
         final = read_about(checkpoint)
+        # Before version 0.2.0 it did not say of which run it is.
+        began = {key: final.pop(key, value) for key, value in about.items()}
+        found, state, _ = load_checkpoint(checkpoint, sets)
+        if began != about or repr(found) != repr(net):
+            raise ValueError(
+                f"{checkpoint} must be of {job.name}, seed {job.seed}, but is of "
+                f"{began['experiment']}, seed {began['seed']}, {found}: delete it"
+            )
+        net = found
     seconds_before = final["seconds"]
 
     def after_epoch(net: Network, state: State) -> None:
@@ -204,7 +218,7 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
             final["test_accuracy"] = evaluate(net, job.test).accuracy
         final["seconds"] = seconds_before + perf_counter() - start
         if checkpoint:
-            save_checkpoint(checkpoint, net, state, e.settings, **final)
+            save_checkpoint(checkpoint, net, state, e.settings, sets, **about, **final)
 
     history = train(
         net,

@@ -197,7 +197,7 @@ def _check_sets(record: dict[str, Any], sets: Mapping[str, Dataset]) -> None:
 
 
 def _describe_history(history: History) -> tuple[dict[str, Any], dict[str, Any]]:
-    check_lengths(history.epochs)
+    check_lengths(history.epochs, history.best_epoch)
     kinds, arrays = {}, {}
     for i, (name, values) in enumerate(history.epochs.items()):
         counts = set(map(type, values)) == {int} and max(map(abs, values)) < 2**63
@@ -218,7 +218,8 @@ def _read_history(record: dict[str, Any], stored: Arrays) -> History:
         }
         if len(record["epochs"]) < len(series):
             raise ValueError("two series of its history have the same name")
-    check_lengths(record["epochs"])  # of version 1, where they are in the description
+    # Of version 1, the series are in the description.
+    check_lengths(record["epochs"], record["best_epoch"])
     return History(**record)
 
 

@@ -29,7 +29,8 @@ def save_history(history: History, path: str | Path) -> None:
     Raises
     ------
     ValueError
-        If its series differ in length, or it holds something that is not plain JSON.
+        If its series differ in length, its best epoch is none of its epochs, or it holds something
+        that is not plain JSON.
     OSError
         If the file cannot be written; the old one is as it was.
     """
@@ -39,7 +40,7 @@ def save_history(history: History, path: str | Path) -> None:
     epochs = "{\n" + ",\n".join(series) + "\n }" if series else "{}"
     text = "{\n" + ",\n".join([f' "epochs": {epochs}', *lines]) + "\n}\n"
     try:
-        _parse(text.encode())
+        _parse(raw := text.encode(), max(len(raw), LARGEST_JSON))
     except ValueError as error:
         raise ValueError(f"the History cannot be saved: {printable(error, 500)}") from None
     write_text(path, text)
@@ -64,18 +65,20 @@ def load_history(path: str | Path) -> History:
         ) from None
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def _parse(raw: bytes, most: int = LARGEST_JSON) -> dict[str, Any]:
     """Return the content of a file, or raise ValueError."""
-    content: dict[str, Any] = loads(raw)
+    content: dict[str, Any] = loads(raw, most)
     check(content, HISTORY, "it")
-    check_lengths(content["epochs"])
+    check_lengths(content["epochs"], content["best_epoch"])
     return content
 
 
-def check_lengths(epochs: Mapping[str, list[float]]) -> None:
-    """Raise ValueError unless all series have an entry for each epoch."""
+def check_lengths(epochs: Mapping[str, list[float]], best: int | None = None) -> None:
+    """Raise ValueError unless all series have an entry for each epoch, the best one included."""
     lengths = {key: len(series) for key, series in epochs.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(
             f"its series must have an entry for each epoch, but have {printable(lengths)}"
         )
+    if best is not None and best >= max(lengths.values(), default=0):
+        raise ValueError(f"its best epoch, {best}, is not one of its epochs")

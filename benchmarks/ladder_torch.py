@@ -94,7 +94,7 @@ class Twin:
             torch._foreach_add_(self.parameters, self.velocities, alpha=1 + ahead)
 
     def update_average(self, steps: int) -> None:
-        """Take in the weights as they are after ``step`` steps, as `nndl.training.averaging`."""
+        """Take in the weights as they are after ``steps`` steps, as `nndl.training.averaging`."""
         decay = log1p(-self.settings.average)
         rate = expm1((steps - self.steps) * decay) / expm1(steps * decay)
         self.steps = steps

@@ -42,12 +42,12 @@ def timed(layer: Any, times: dict[str, list[float]]) -> None:
         setattr(layer, name, record(name, getattr(layer, name)))
 
 
-def gemm_rate(threads: int) -> float:
+def gemm_rate() -> float:
     """Return the GFLOP/s of a product of 1024 x 1024 matrices on one thread."""
     a = np.ones((1024, 1024), np.float32)
     out = np.empty_like(a)
     seconds = []
-    with computing(threads):
+    with computing(threads=1):
         for _ in range(15):
             start = perf_counter()
             np.matmul(a, a, out=out)
@@ -80,7 +80,7 @@ def profile(name: str, threads: int, steps: int) -> None:
         f"\n{name}, {threads} thread{'s' * (threads > 1)}: {1e6 * seconds:.0f} us per image, ",
         end="",
     )
-    print(f"{passes / seconds / 1e9:.0f} GFLOP/s; sgemm {gemm_rate(1):.0f} on one thread")
+    print(f"{passes / seconds / 1e9:.0f} GFLOP/s; sgemm {gemm_rate():.0f} on one thread")
     print(f"{'':32s}{''.join(f'{part:>10s}' for part in PARTS)}   GFLOP/s")
     for layer, by_part, work in zip(net.layers, times, works, strict=True):
         us = [1e6 * median(by_part[part]) / m if by_part[part] else 0.0 for part in PARTS]

@@ -92,6 +92,7 @@ def values(module: ModuleType) -> tuple[Any, ...]:
 MEMORY = (
     (ink, "_smooth_paper", lambda value: (value[::7, ::3].tobytes(), ink.CLOSE)),
     (ink, "_local_paper", lambda value: value[::7, ::3].tobytes()),
+    (reading, "resized", lambda brightness: ()),
     (reading, "find_ink", lambda small, light, local: (light, local, values(ink))),
     (reading, "image_of", lambda depth, _, piece: (id(depth), piece, normalize.PEN, piece.area)),
 )
@@ -110,13 +111,12 @@ def scores(folder: Path, row: Row, choices: list[Choice]) -> list[Score]:
         return np.stack([known[column] for column in columns], axis=1)
 
     picture = open_picture(folder / row["file"])
-    small = ink.resized(picture.brightness)
     found = []
     with remembered(*MEMORY):
         for choice in choices:
             with chosen(choice):
                 try:
-                    read = read_digits(outputs, small, picture.size)
+                    read = read_digits(outputs, picture.brightness, picture.size)
                 except ValueError:
                     read = reading.Reading(())
             right = read.text == row["digits"]

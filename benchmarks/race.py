@@ -58,20 +58,27 @@ def installed(library: str) -> str | None:
         return None
 
 
+def chosen(race: Race, only: list[str]) -> list[Entry]:
+    """Return the entries with these names, or whose names contain these texts; without any, all."""
+    names = {entry.name.lower() for entry in race.entries}
+    return [
+        entry
+        for entry in race.entries
+        for name in [entry.name.lower()]
+        if not only
+        or any(text == name if text in names else text in name for text in map(str.lower, only))
+    ]
+
+
 def contestants(race: Race, threads: list[int], only: list[str]) -> list[tuple[Entry, int]]:
     """Return the entries that can run here, each with its numbers of threads."""
-    chosen, names = [], {entry.name.lower() for entry in race.entries}
-    for entry in race.entries:
-        name = entry.name.lower()
-        if only and not any(
-            text == name if text in names else text in name for text in map(str.lower, only)
-        ):
-            continue
+    found = []
+    for entry in chosen(race, only):
         if entry.library and not installed(entry.library):
             print(f"{entry.name}: {entry.library} is not installed", file=sys.stderr)
             continue
-        chosen += [(entry, n) for n in threads if n == 1 or entry.many_threads]
-    return chosen
+        found += [(entry, n) for n in threads if n == 1 or entry.many_threads]
+    return found
 
 
 def work(pipe: Connection, entry: Entry, race: Race, threads: int, images: int | None) -> None:
@@ -201,6 +208,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     for name in args.races:
         if name not in RACES:
             parser.error(f"there is no race {name!r}: choose from {', '.join(RACES)}")
+    known = {e.name: 0 for name in args.races or RACES for e in RACES[name].entries}
+    args.races = [name for name in args.races or RACES if chosen(RACES[name], args.only)]
+    if not args.races:
+        parser.error(f"--only names no contestant: choose from {', '.join(known)}")
     return args
 
 
@@ -220,7 +231,7 @@ def main() -> int:
     if args.process:
         record["process"] = whole_process()
     threads = sorted(set(args.threads))
-    for name in args.races or RACES:
+    for name in args.races:
         race = RACES[name]
         rows = run_race(name, threads, args.rounds, args.images, args.only)
         record["races"][name] = {

@@ -50,12 +50,12 @@ def _table(race: dict[str, Any]) -> str:
     ]
     for row in race["rows"]:
         value, base = scale * median(row["seconds"]), _base(race["rows"], row["threads"])
-        ratio = f"{median(t / b for t, b in zip(row['seconds'], base, strict=True)):.2f}"
+        ratios = [t / b for t, b in zip(row["seconds"], base, strict=True)] if base else []
         cells = [
             row["name"],
             str(row["threads"]),
             f"{float(f'{value:.3g}'):,g}",
-            ratio if base else "",
+            f"{median(ratios):.2f}" if ratios else "",
         ]
         if learned:
             known = row["accuracy"] is not None

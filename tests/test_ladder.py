@@ -197,7 +197,7 @@ def test_runs_of_another_recipe_than_that_of_today_are_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: r["environment"].pop("cpu"), "its environment lacks cpu"),
+        (lambda r: r["environment"].pop("cpu"), "its environment must have the keys nndl, python"),
         (lambda r: r.update(correct=10_001), "10,001 of 10,000 images are correct"),
         (lambda r: r.update(seed=3), "seed-2.json is of seed 3: rename it, or delete it"),
     ],
@@ -232,6 +232,13 @@ def test_the_record_of_an_ensemble_that_cannot_be_right_is_refused(
         load_ensemble(results / "ladder", "conv-best")
 
 
+def test_a_record_without_its_settings_is_refused(results: Path) -> None:
+    path = results / "ladder" / "first-second" / "seed-0.json"
+    write(path, json.loads(path.read_text()) | {"settings": {}})
+    with pytest.raises(ValueError, match=r"eta None, not 0\.3.* run `nndl ladder run first-secon"):
+        render(results)
+
+
 def test_a_twin_of_another_recipe_is_to_be_run_by_the_benchmark(results: Path) -> None:
     path = results / "ladder" / "first-second" / "torch-seed-0.json"
     write(path, json.loads(path.read_text()) | {"plain": 5})
@@ -251,7 +258,7 @@ def test_an_ensemble_of_trained_networks_is_measured(
     for seed, net in zip((0, 1, 10), nets, strict=True):
         path = network_path(results, "first-second", seed)
         path.parent.mkdir(parents=True)
-        save(net, path)
+        save(net, path, recipe="first-second", seed=seed)
     seeds = ["--seeds", "10", "0", "1", "0"]
     assert command.main(["ensemble", "first-second", *seeds, "--results", str(results)]) == 0
     found = json.loads((results / "ladder" / "ensemble-first-second.json").read_text())
@@ -263,6 +270,9 @@ def test_an_ensemble_of_trained_networks_is_measured(
     assert found["correct"] == (mean.argmax(axis=1) == test.labels).sum()
     assert "3 networks" in capsys.readouterr().out
     assert "3 of `first-second`" in render(results)
+    save(nets[0], path, recipe="first-second", seed=1)
+    with pytest.raises(ValueError, match=r"must be the network of first-second, seed 10, but"):
+        ensemble.run(results, "first-second", [0, 10])
 
 
 def test_an_ensemble_of_what_has_not_been_trained_is_refused(results: Path) -> None:

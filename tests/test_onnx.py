@@ -162,6 +162,13 @@ def test_what_onnx_cannot_express_is_named() -> None:
         as_onnx(net)
 
 
+def test_weights_too_large_for_float32_are_refused() -> None:
+    net = Network([144, 3], dtype=np.float64, rng=0)
+    net.weights[0][0, 0] = 1e60
+    with pytest.raises(ValueError, match="weights too large for float32"):
+        as_onnx(net)
+
+
 def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path) -> None:
     with pytest.raises(OSError, match="cannot write"):
         export_onnx(NETWORKS["dense"](), tmp_path / "missing" / "net.onnx")

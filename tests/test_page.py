@@ -30,6 +30,7 @@ from nndl import (
     MaxPool,
     Network,
     cross_entropy,
+    fold,
     identity,
     leaky_relu,
     load_mnist,
@@ -211,6 +212,28 @@ def decoded_film(film: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int8]]:
     steps = np.frombuffer(zlib.decompress(base64.b64decode(film["weights"])), np.int8)
     steps = steps.reshape(len(film["epochs"]), film["neurons"], film["pixels"])
     return np.cumsum(steps, axis=0, dtype=np.int8)
+
+
+def test_a_history_too_long_for_a_page_is_left_out_by_the_command(tmp_path: Path) -> None:
+    net = Network([784, 3, 10], rng=0)
+    history = History({"eta": [0.5] * 5001, "validation_accuracy": [0.9] * 5001}, ended="done")
+    with pytest.raises(ValueError, match=r"at most 5,000 epochs, not 5,001: leave the history out"):
+        make_page(net, "long", history=history)
+    run = RunFolder(tmp_path)
+    save(net, run.network_path)
+    save_history(history, run.history_path)
+    done = nndl(f"page {run.path} --data none --out {tmp_path / 'page.html'}")
+    assert done.status == 0, done.err
+    assert "shows no curves: 5,001 epochs are more than 5,000" in done.err
+    assert '"history": null' in (tmp_path / "page.html").read_text()
+
+
+def test_the_page_counts_the_parameters_that_it_has() -> None:
+    layers = [Dense(5, identity), BatchNorm(relu), Dense(10)]
+    net = Network(layers, input_shape=784, rng=0)
+    folded = fold(net)
+    assert folded.n_parameters < net.n_parameters
+    assert f"{folded.n_parameters:,} weights and biases" in make_page(net, "folded").html
 
 
 def test_weights_by_epoch_are_stored_to_one_percent_and_fit(rng: np.random.Generator) -> None:

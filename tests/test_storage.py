@@ -790,6 +790,13 @@ def many_tensors(path: Path, raw: bytes) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(80_000))
 
 
+def many_tensors_with_escaped_keys(path: Path, raw: bytes) -> None:
+    many_tensors(path, raw)
+    path.write_bytes(path.read_bytes().replace(b"data_offsets", rb"data\u005foffsets"))
+    content = path.read_bytes()[8:-80_000]
+    path.write_bytes(struct.pack("<Q", len(content)) + content + bytes(80_000))
+
+
 def a_number_of_two_million_digits(path: Path, raw: bytes) -> None:
     path.write_bytes(raw.replace(b"0.5", b"9" * 2 * 10**6))
 
@@ -821,7 +828,8 @@ def forty_megabytes(path: Path, raw: bytes) -> None:
     [
         (".npz", many_members, "its directory of members may have at most 1,048,576 bytes"),
         (".npz", forty_megabytes, "File is not a zip file"),
-        (".safetensors", many_tensors, "it may hold at most 10,000 arrays, not 20,000"),
+        (".safetensors", many_tensors, "its header may hold at most 12,000 objects, not 20,001"),
+        (".safetensors", many_tensors_with_escaped_keys, "may hold at most 12,000 objects"),
         (".safetensors", forty_megabytes, "Error while deserializing header"),
         (".json", a_number_of_two_million_digits, "its JSON holds the number '9999"),
         (".json", a_product_of_millions_of_digits, "sizes must be a list of at most 1,001, but"),

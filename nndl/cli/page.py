@@ -18,6 +18,7 @@ from nndl.cli.options import Parser, path_of, program_name
 from nndl.cli.run_folder import WRITTEN, RunFolder
 from nndl.data import Dataset, load_data, load_mnist
 from nndl.export import make_page
+from nndl.export.page import MOST_EPOCHS
 from nndl.files import write_text
 from nndl.network import Network
 from nndl.storage import load
@@ -106,6 +107,9 @@ def _network(run: Path | None) -> tuple[str, Network, History | None]:
     folder = RunFolder(run)
     net = folder.network()
     history = folder.history() if folder.history_path.is_file() else None
+    if history is not None and len(history) > MOST_EPOCHS:
+        say(f"the page shows no curves: {len(history):,} epochs are more than {MOST_EPOCHS:,}")
+        history = None
     return run.resolve().name, net, history
 
 

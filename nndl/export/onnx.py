@@ -235,4 +235,8 @@ _WRITERS: dict[type, Callable[[_Graph, Any], None]] = {
 
 
 def _float32(array: Array) -> NDArray[np.float32]:
-    return np.ascontiguousarray(array, np.float32)
+    with np.errstate(over="ignore"):
+        rounded = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(rounded).all():
+        raise ValueError("the network has weights too large for float32: train with regularization")
+    return rounded

@@ -29,11 +29,12 @@ from nndl.storage.description import describe, parameters
 from nndl.training import History
 from nndl.training.metrics import mistakes
 
-__all__ = ["LARGEST_PAGE", "Page", "make_page"]
+__all__ = ["LARGEST_PAGE", "MOST_EPOCHS", "Page", "make_page"]
 
 LARGEST_PAGE = 1_000_000  # bytes
 TEST_ROOM = 50_000  # bytes of it, for the test set's mistakes and the facts
 MISTAKES = 40  # shown at most
+MOST_EPOCHS = 5_000  # of the curves
 FILM_NEURONS, FILM_EPOCHS = 30, 61  # shown at most, of the weights by epoch
 
 # The layers that the page can compute, and the keys of their descriptions.
@@ -90,8 +91,14 @@ def make_page(
     Raises
     ------
     ValueError
-        If the page cannot compute such a network, or it would be larger than `LARGEST_PAGE`.
+        If the page cannot compute such a network, the history has more than `MOST_EPOCHS` epochs,
+        or the page would be larger than `LARGEST_PAGE`.
     """
+    if history is not None and len(history) > MOST_EPOCHS:
+        raise ValueError(
+            f"a page shows curves of at most {MOST_EPOCHS:,} epochs, not {len(history):,}: leave "
+            "the history out"
+        )
     folded = fold(net)
     record = _check(describe(folded))
     for number in ("float32", "float16"):
@@ -99,7 +106,7 @@ def make_page(
         content = record | {
             "number": number,
             "layers": _layers(record, stored),
-            "lede": _lede(net, record),
+            "lede": _lede(folded, record),
             "history": _curves(history),
             "film": None,
         }

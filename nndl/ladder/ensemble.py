@@ -16,7 +16,8 @@ from nndl.ensemble import Ensemble, shifted_proba
 from nndl.files import make_folder, write_text
 from nndl.ladder.records import described, load_rung
 from nndl.ladder.run import network_path, result_path
-from nndl.storage import load
+from nndl.network import Network
+from nndl.storage import load, read_about
 from nndl.training.environment import environment
 
 __all__ = ["ensemble_path", "measure", "run"]
@@ -33,7 +34,7 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     Raises
     ------
     ValueError
-        If a seed has no record or no network.
+        If a seed has no record or no network, or the network is another.
     OSError
         If MNIST is unavailable, or a file cannot be read or written.
     """
@@ -52,7 +53,7 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
             )
     if not seeds:
         raise ValueError(f"{name} has no seed yet: run `{_command(results, name)}`")
-    ensemble = Ensemble([load(network_path(results, name, seed)) for seed in seeds])
+    ensemble = Ensemble([_network(results, name, seed) for seed in seeds])
     record = {
         **described(name),
         "members": seeds,
@@ -64,6 +65,17 @@ def run(results: Path, name: str, seeds: Sequence[int] | None = None) -> dict[st
     make_folder(path.parent)
     write_text(path, json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _network(results: Path, name: str, seed: int) -> Network:
+    path = network_path(results, name, seed)
+    about = read_about(path)
+    if (about.get("recipe"), about.get("seed")) != (name, seed):
+        raise ValueError(
+            f"{path} must be the network of {name}, seed {seed}, but is not: delete "
+            f"{result_path(results, name, seed)} and run `{_command(results, name, seed)}`"
+        )
+    return load(path)
 
 
 def _command(results: Path, name: str, seed: int | None = None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from nndl.files import read_regular
 from nndl.recipes import RECIPES
 from nndl.storage.schema import check, loads
+from nndl.training.environment import ENVIRONMENT
 
 __all__ = ["Rung", "described", "load_ensemble", "load_rung", "load_tried"]
 
@@ -48,7 +49,6 @@ _ENSEMBLE = {
     "environment": dict,
 }
 _TRIED = [{"what": str, "instead_of": str, "validation": float | str, "note": str}, 1000]
-_ENVIRONMENT = ("cpu", "system", "python", "numpy", "scipy", "blas", "nndl", "revision")
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def _read(path: Path, schema: Any, name: str, advice: str) -> Any:
     """Return a record of a recipe as it is now."""
     try:
         record = _load(path, schema)
-        if lacking := [key for key in _ENVIRONMENT if key not in record["environment"]]:
-            raise ValueError(f"its environment lacks {', '.join(lacking)}")
+        known = {k: v for k, v in record["environment"].items() if k in ENVIRONMENT}
+        check(known, ENVIRONMENT, "its environment")
         counts = [record["correct"], *record.get("member_correct", ())]
         if max(counts) > record["of"]:
             raise ValueError(f"{max(counts):,} of {record['of']:,} images are correct")
@@ -161,7 +161,7 @@ def _read(path: Path, schema: Any, name: str, advice: str) -> Any:
         ) from None
     now, then = (r | r["settings"] for r in (described(name), record))
     del now["settings"]
-    if changed := [f"{k} {then[k]}, not {v}" for k, v in now.items() if then.get(k, v) != v]:
+    if changed := [f"{k} {then.get(k)}, not {v}" for k, v in now.items() if then.get(k) != v]:
         raise ValueError(
             f"{path} is not of the recipe as it is now ({'; '.join(changed)}): delete it and "
             f"{advice}"

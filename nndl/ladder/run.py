@@ -16,7 +16,7 @@ import numpy as np
 
 from nndl.data import load_mnist
 from nndl.dataset import Dataset
-from nndl.files import folder_lock, make_folder, write_text
+from nndl.files import folder_lock, make_folder, remove_parts, write_text
 from nndl.inference import work
 from nndl.ladder.records import described
 from nndl.network import Network
@@ -58,6 +58,7 @@ def run(results: Path, name: str, seed: int, report: Callable[[str], None]) -> N
     kept = network_path(results, name, seed)
     make_folder(kept.parent)
     make_folder(path.parent)
+    remove_parts(path.parent)
     with folder_lock(kept.parent):
         if path.exists():  # written by another process in the meantime
             report(f"{path}: there already")

@@ -36,7 +36,7 @@ from nndl import (
 )
 from nndl._typing import Array
 from nndl.data import ElasticDistortion, RandomAffine, load_mnist, synthetic_digits
-from nndl.files import write_text
+from nndl.files import folder_lock, make_folder, write_text
 from nndl.pretrained.negatives import negatives
 from nndl.storage import load, load_checkpoint, load_history, save, save_checkpoint, save_history
 from nndl.training import State
@@ -136,23 +136,22 @@ def training_set(
 
 def train_in(folder: Path) -> None:
     """Train in a folder, or resume there; write network.npz and history.json."""
-    folder.mkdir(parents=True, exist_ok=True)
     training, validation, _ = load_mnist()
     init_rng, training_rng, drawing_rng = np.random.default_rng(0).spawn(3)
     pixels = np.rint(256 * training.images).astype(np.uint8)
     pool = negatives(POOL, pixels, drawing_rng)
     mixed, checked = training_set(training, validation, drawing_rng)
     net, state = network(init_rng), State.start(SETTINGS, training_rng)
-    path = folder / "checkpoint.npz"
+    path, sets = folder / "checkpoint.npz", {"training": mixed, "validation": checked}
     if path.exists():
-        net, state, _ = load_checkpoint(path)
+        net, state, _ = load_checkpoint(path, sets)
     strong, mild = Augmentation(pool), Augmentation(pool, MILD, thicker=0.5, thinner=0.25)
 
     def augmented(images: Array, rng: np.random.Generator) -> Array:
         return (strong if len(state.history) < MILD_FROM else mild)(images, rng)
 
     def after_epoch(net: Network, state: State) -> None:
-        save_checkpoint(path, net, state, SETTINGS)
+        save_checkpoint(path, net, state, SETTINGS, sets)
         save_history(state.history, folder / "history.json")
 
     train(
@@ -194,14 +193,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="where to train, or to resume")
     parser.add_argument("--record", type=Path, metavar="FILE", help="JSON file with the results")
     args = parser.parse_args()
-    if not (args.folder / "network.npz").exists():
-        train_in(args.folder)
-    if (args.folder / "network.npz").exists():
-        text = json.dumps(record(args.folder), indent=1) + "\n"
-        if args.record:
-            write_text(args.record, text)
-        else:
-            print(text)
+    make_folder(args.folder)
+    with folder_lock(args.folder):
+        if not (args.folder / "network.npz").exists():
+            train_in(args.folder)
+    text = json.dumps(record(args.folder), indent=1) + "\n"
+    if args.record:
+        write_text(args.record, text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.reading import Result
 from nndl.reproduction.run import run_seed
 from nndl.storage.schema import check, loads
+from nndl.training.environment import ENVIRONMENT
 
 __all__ = ["dask_cluster", "load_results", "pending", "result_path", "run", "save", "workers"]
 
@@ -71,18 +72,7 @@ _RESULT = {
     "epochs": {str: [float, 100_000]},
     "final": {str: float | str | list},
     "seconds": float,
-    "environment": {
-        "nndl": str,
-        "python": str,
-        "numpy": str,
-        "scipy": str,
-        "blas": [str, 100],
-        "blas_threads": range(2**31),
-        "cpu": str,
-        "cores": (range(2**31),),
-        "system": str,
-        "revision": (str,),
-    },
+    "environment": ENVIRONMENT,
 }
 
 

@@ -15,7 +15,21 @@ from threadpoolctl import threadpool_info
 
 import nndl
 
-__all__ = ["environment"]
+__all__ = ["ENVIRONMENT", "environment"]
+
+_COUNT = range(2**31)
+ENVIRONMENT: dict[str, Any] = {  # a schema of `nndl.storage.schema.check`
+    "nndl": str,
+    "python": str,
+    "numpy": str,
+    "scipy": str,
+    "blas": [str, 100],
+    "blas_threads": _COUNT,
+    "cpu": str,
+    "cores": (_COUNT,),
+    "system": str,
+    "revision": (str,),
+}
 
 
 @cache

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from nndl import large as large_module
+from nndl import step
 from nndl.arrays import columns
 from nndl.blas import accumulate, affine, transposed
 from nndl.data import Dataset
@@ -27,6 +30,32 @@ SHAPES = [  # n_out, n_in, m
     ],  # larger than one gemm call takes
 ]
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lmbda": 2.0, "lmbda_l1": 3.0},
+        {"lmbda": 2.0, "lmbda_l1": 3.0, "mu": 0.9},
+        {"lmbda": 2.0, "lmbda_l1": 3.0, "mu": 0.9, "nesterov": True},
+    ],
+    ids=["L1", "momentum", "Nesterov"],
+)
+@pytest.mark.parametrize("size", [10, 40])
+def test_the_step_of_large_weights_is_that_of_small_ones(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.random((120, 20)), rng.integers(0, 7, 120))
+    nets = [Network([20, 30, 7], rng=0, dtype=np.float64) for _ in range(2)]
+    for net, large in zip(nets, (2**18, 1), strict=True):
+        monkeypatch.setattr(step, "LARGE", large)
+        monkeypatch.setattr(large_module, "ROWS", 60 if large == 1 else 2**16)
+        monkeypatch.setattr(large_module, "ROWS_OF_MANY", 60 if large == 1 else 2**18)
+        for _ in net.sgd(data, 2, size, 0.5, rng=0, **settings):
+            pass
+    for a, b in zip(*(net.parameters for net in nets), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
 
 
 @dtypes

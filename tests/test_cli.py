@@ -24,6 +24,7 @@ from nndl.cli.errors import CommandError, guarded
 from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, synthetic_digits, write_idx
+from nndl.initializers import INITIALIZERS
 from nndl.storage import Checkpoints, load_history
 from nndl.storage.weights_by_epoch import load_weights_by_epoch
 from nndl.training import Settings
@@ -717,6 +718,31 @@ def test_a_run_that_ends_between_two_of_its_files_is_resumed(
     name = "weights_by_epoch.npz"
     films = [load_weights_by_epoch(place / name) for place in (folder, whole)]
     np.testing.assert_array_equal(*films)
+
+
+def test_the_network_and_the_history_are_those_that_the_flags_ask_for(
+    digits: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    flags = "--hidden 5 --activation tanh --dropout 0.25 --init zeros --dtype float64"
+    flags += " --train-size 60 --monitor-test --monitor-training none"
+    done = nndl(f"train --data {digits} {flags} --epochs 1 --out {folder}")
+    assert done.status == 0, done.err
+    assert ", 60 images to train" in done.out
+    net, history = RunFolder(folder).network(), RunFolder(folder).history()
+    layers = [repr(layer).partition(":")[0] for layer in net.layers]
+    assert layers == ["Dense(5, tanh)", "Dropout(0.25)", "Dense(10, sigmoid)"]
+    assert (net.dtype, net.layers[0].init) == (np.float64, INITIALIZERS["zeros"])
+    names = {name.rpartition("_")[0] for name in history.epochs if name.endswith("_cost")}
+    assert names == {"validation", "test"}
+
+
+def test_expansion_changes_what_is_trained_on(digits: Path, tmp_path: Path) -> None:
+    line = f"train --data {digits} --hidden 5 --epochs 1 --quiet --out {tmp_path}"
+    for expand in ("none", "shift", "affine", "elastic"):
+        assert nndl(f"{line}/{expand} --expand {expand}").status == 0
+    nets = [RunFolder(folder).network().weights[0].tobytes() for folder in tmp_path.iterdir()]
+    assert len(set(nets)) == 4
 
 
 def test_weights_by_epoch_that_are_missing_are_noticed_before_training(

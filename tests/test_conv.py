@@ -27,6 +27,7 @@ from nndl.initializers import Initializer
 from nndl.layers import Dense, Dropout, Layer, Shape
 from nndl.network import Network
 from nndl.normalization import BatchNorm
+from nndl.parallel import computing
 
 HIDDEN = [f for f in ACTIVATIONS.values() if f is not softmax]
 M = 4
@@ -641,6 +642,46 @@ def test_gradients_do_not_depend_on_the_previous_delta(rng: np.random.Generator)
 def test_names_of_activations_and_initializers_raise_type_error(arguments: dict[str, str]) -> None:
     with pytest.raises(TypeError, match=r"must be .*, not '"):
         Conv(2, 3, **arguments)
+
+
+class OwnTanh(Activation):
+    """An activation of the reader's own: it writes into no array that it is given."""
+
+    def __call__(self, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        return np.tanh(z)
+
+    def prime(self, a: np.ndarray) -> np.ndarray:
+        return 1 - a**2
+
+    def delta(self, nabla_a: np.ndarray, a: np.ndarray) -> np.ndarray:
+        return nabla_a * self.prime(a)
+
+
+@pytest.mark.parametrize("m", [31, 70])  # without and with threads
+@pytest.mark.parametrize("numbers", [conv_module.BLOCK, 3_000, 700])  # of a block: 1 to 70 blocks
+def test_the_gradient_of_a_mini_batch_is_the_mean_of_those_of_its_examples(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, numbers: int, m: int
+) -> None:
+    monkeypatch.setattr(conv_module, "BLOCK", numbers)
+    monkeypatch.setattr(conv_module, "LARGE", 1)
+    layers: list[Layer] = [
+        *(Conv(4, 3, tanh, pool=2), Conv(5, 2, OwnTanh(), padding=1), Conv(3, 3, tanh)),
+        Dense(5, softmax),
+    ]
+    net = Network(layers, cost=log_likelihood, input_shape=(2, 12, 12), rng=0, dtype=np.float64)
+    x, y = rng.normal(size=(288, m)), rng.integers(0, 5, m)
+    with computing(threads=2):
+        nablas = net.backprop(x, y)
+        outputs = net(x)
+    blocks = {len(layer.blocks) for layer in net.layers if isinstance(layer, Conv)}
+    if numbers == 700:
+        assert max(blocks) > conv_module.PARTS
+    each = [net.backprop(x[:, [i]], y[[i]]) for i in range(m)]
+    for found, parts in zip(nablas, zip(*each, strict=True), strict=True):
+        for nabla, of_examples in zip(found, zip(*parts, strict=True), strict=True):
+            np.testing.assert_allclose(nabla, np.mean(of_examples, axis=0), atol=1e-12)
+    alone = np.hstack([net(x[:, [i]]) for i in range(m)])
+    np.testing.assert_allclose(outputs, alone, rtol=1e-12)
 
 
 def test_copies_have_no_buffers(rng: np.random.Generator) -> None:

@@ -27,6 +27,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 from nndl.estimator import NetworkClassifier, _scaling  # noqa: E402
+from nndl.initializers import INITIALIZERS  # noqa: E402
 
 DIGITS = load_digits(return_X_y=True)
 IRIS = load_iris(return_X_y=True)
@@ -258,6 +259,48 @@ def test_warm_start_continues_and_a_cold_start_does_not() -> None:
     np.testing.assert_array_equal(again.network_.parameters[0], first[0])
     again.fit(*IRIS)
     np.testing.assert_array_equal(again.network_.parameters[0], first[0])
+
+
+def test_the_layers_are_those_that_the_parameters_ask_for() -> None:
+    one = small(hidden=(9, 8), activation="tanh", dropout=0.25, init="zeros", epochs=1)
+    assert [repr(layer).partition(":")[0] for layer in one.fit(*IRIS).network_.layers] == [
+        *("Dense(9, tanh)", "Dropout(0.25)", "Dense(8, tanh)", "Dropout(0.25)"),
+        "Dense(3, softmax)",
+    ]
+    assert {layer.init for layer in one.network_.layers[::2]} == {INITIALIZERS["zeros"]}
+
+
+def test_verbose_prints_every_epoch(capsys) -> None:
+    small(epochs=2).fit(*IRIS)
+    assert capsys.readouterr().out == ""
+    small(epochs=2, verbose=True).fit(*IRIS)
+    assert capsys.readouterr().out.count("epoch  ") == 2
+
+
+def test_partial_fit_is_an_epoch_of_sgd_with_the_parameters() -> None:
+    X, y = DIGITS[0][:200], DIGITS[1][:200]
+    weights = np.arange(200) % 3 + 1.0
+    values = {"mini_batch_size": 20, "eta": 0.2, "lmbda": 3.0, "lmbda_l1": 2.0, "mu": 0.5}
+    values |= {"nesterov": True, "label_smoothing": 0.1}
+    net = small(**values).partial_fit(X, y, np.arange(10), sample_weight=weights)
+    (twin := small(**values))._validated(X, y, reset=True)
+    twin._labels(y, None, False)
+    twin._start(X, None)
+    data = Dataset(twin._scaled(X), y, weights=weights / weights.mean())
+    regularization = {key: values.pop(key) / weights.mean() for key in ("lmbda", "lmbda_l1")}
+    epochs = twin.network_.sgd(data, 1, **values, **regularization, rng=twin._streams)
+    assert list(epochs) == [0]
+    for ours, theirs in zip(net.network_.parameters, twin.network_.parameters, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_warm_start_keeps_the_scaling() -> None:
+    X, y = IRIS
+    net = small(epochs=1, warm_start=True).fit(X, y)
+    offset, factor = net.offset_, net.factor_
+    net.fit(1.1 * X, y)
+    np.testing.assert_array_equal(net.offset_, offset)
+    np.testing.assert_array_equal(net.factor_, factor)
 
 
 def test_partial_fit_learns_from_parts() -> None:

@@ -33,6 +33,8 @@ from nndl.data import (
     write_idx,
 )
 from nndl.data import mnist as mnist_module
+from nndl.data.load import SYNTHETIC_SIZES
+from nndl.data.synthetic import synthetic_digits
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ["pooch", "requests", "urllib3", "PIL", "scipy.ndimage", "matplotlib"]
@@ -873,6 +875,18 @@ def test_few_images_are_refused(tmp_path: Path) -> None:
     for n in range(6, 20):
         write_csv(path, small(n))
         assert all(map(len, load_data(path)))
+
+
+def test_the_synthetic_sets_have_the_sizes_of_the_table_and_share_no_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = synthetic_digits(34, 0, np.uint8)
+    monkeypatch.setattr("nndl.data.load.synthetic_digits", lambda n, rng, dtype: drawn[:n])
+    assert SYNTHETIC_SIZES == (20_000, 4_000, 4_000)
+    monkeypatch.setattr("nndl.data.load.SYNTHETIC_SIZES", (20, 9, 5))
+    parts = load_data("synthetic", np.uint8)
+    assert [len(part) for part in parts] == [20, 9, 5]
+    np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), drawn.images)
 
 
 def test_auto_falls_back_to_synthetic_digits_with_a_warning_even_without_stderr(

@@ -348,6 +348,24 @@ def test_a_folded_network_gives_the_same_outputs(
     folded.update_mini_batch(*examples(net), 0.1)
 
 
+def test_one_picture_moves_the_running_averages_but_one_number_does_not() -> None:
+    layers = [Conv(2, 3, identity), BatchNorm(), Dense(2)]
+    net = Network(layers, input_shape=(1, 5, 5), rng=0)
+    net.update_mini_batch(np.random.default_rng(0).normal(size=(25, 1)), [1], 0.1)
+    assert (net.layers[1].mean != 0).all()
+    assert (net.layers[1].variance != 1).all()
+    net = Network([Dense(3, identity), BatchNorm(), Dense(2)], input_shape=4, rng=0)
+    net.update_mini_batch(np.ones((4, 1)), [1], 0.1)
+    assert (net.layers[1].mean == 0).all()
+
+
+def test_a_layer_with_an_activation_cannot_absorb_batch_norm() -> None:
+    for activation in (tanh, sigmoid, relu):
+        layers = [Dense(3, activation), BatchNorm(), Dense(2)]
+        with pytest.raises(ValueError, match="can be folded into a Dense layer with identity"):
+            fold(Network(layers, input_shape=4, rng=0))
+
+
 def test_a_pool_below_a_negative_gamma_is_folded_exactly() -> None:
     net = trained([Conv(3, 3, identity, 2), BatchNorm(tanh), Dense(3)], (1, 8, 8))
     net.layers[1].w[1] = -0.7

@@ -92,6 +92,12 @@ NETWORKS = {
     ),
     "batch norm of inputs": lambda: normalized([BatchNorm(), Dense(5)], (1, 12, 12)),
     "batch norm of input maps": lambda: normalized([BatchNorm(tanh), Dense(5)], (4, 6, 6)),
+    "pools of 3": lambda: Network(
+        [Conv(3, 3, relu, pool=3, init=he), MaxPool(3), Dense(5)], input_shape=(1, 12, 12), rng=0
+    ),
+    "epsilon": lambda: normalized(
+        [Dense(8, identity), BatchNorm(tanh, epsilon=0.5), Dense(5)], (144,)
+    ),
     "maps": lambda: Network(
         [Conv(5, 3, tanh), Dense(3, sigmoid)], cost=quadratic, input_shape=(4, 6, 6), rng=0
     ),

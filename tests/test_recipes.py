@@ -67,6 +67,11 @@ def test_a_distortion_ends_before_the_last_epochs() -> None:
         seen.append(fading(images, rng)[0, 0])
     assert seen == [1, 1, 0, 0]
     assert RECIPES["first-second"].transform() is None
+    for recipe in RECIPES.values():
+        for epochs in (None, 7) if recipe.distortion else ():
+            transform = recipe.transform(epochs)
+            assert transform is not None
+            assert transform.until == (epochs or recipe.settings.epochs) - recipe.plain
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])

@@ -28,6 +28,7 @@ from nndl.activations import (
     ACTIVATIONS,
     Activation,
     LeakyReLU,
+    identity,
     relu,
     sigmoid,
     softmax,
@@ -1238,6 +1239,24 @@ def test_a_best_epoch_that_is_not_in_the_history_is_refused_everywhere(tmp_path:
     content = members(path)
     described(content, lambda r: r["history"].update(best_epoch=1))
     refused(load_checkpoint, pack(path, content), none)
+
+
+def test_what_batch_norm_was_given_is_kept(tmp_path: Path) -> None:
+    layer = BatchNorm(relu, momentum=0.3, epsilon=0.5)
+    net = Network([Dense(4, identity), layer, Dense(2)], input_shape=3, rng=0)
+    save(net, tmp_path / "net.npz")
+    found = load(tmp_path / "net.npz").layers[1]
+    assert (found.momentum, found.epsilon, str(found)) == (0.3, 0.5, str(layer))
+
+
+def test_a_run_judged_by_cost_resumes_with_its_best_cost(tmp_path: Path) -> None:
+    path, data = tmp_path / "checkpoint.npz", digits(90)
+    options = replace(HARD, epochs=4, patience=None, halve_after=2, judge_by="cost")
+    net, state = Network([12, 3], rng=0), State.start(options, 0)
+    train(net, data, replace(options, epochs=2), validation=data, state=state)
+    assert state.best_cost is not None
+    save_checkpoint(path, net, state, options)
+    assert load_checkpoint(path)[1].best_cost == state.best_cost
 
 
 def test_a_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:

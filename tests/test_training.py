@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import json
 import signal
 import threading
@@ -27,6 +28,8 @@ from nndl.storage import load_checkpoint, load_history, save_checkpoint, save_hi
 from nndl.training import Settings, State, TrainingInterrupted, train
 from nndl.training.metrics import Score, evaluate
 from nndl.validation import DivergedError
+
+train_module = importlib.import_module("nndl.training.train")  # not the function of that name
 
 # Labels are random here, and cannot be learned.
 pytestmark = pytest.mark.filterwarnings("ignore:.* which is chance:UserWarning")
@@ -97,6 +100,65 @@ def test_training_ends_after_patience_with_the_best_weights(
     assert history.ended == f"no improvement in {patience} epochs"
     assert values(net) == epochs.values[best]
     assert values(net) != epochs.values[-1]
+
+
+def test_an_epoch_of_equal_cost_is_no_improvement() -> None:
+    settings, state = Settings(judge_by="cost", patience=3), State.start(Settings())
+    net = Network([3, 2], rng=0)
+    for cost, best in ((0.5, 0), (0.5, 0), (0.4, 2), (0.4, 2)):
+        state.history.append({"eta": 0.5, "validation_cost": cost})
+        train_module._judge(net, state, settings)
+        assert state.history.best_epoch == best
+    assert state.waited == 1
+
+
+def test_checkpoints_within_an_epoch_are_taken_when_they_are_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(train_module, "perf_counter", lambda: clock[0])
+    taken: list[tuple[int, int]] = []
+
+    def later(images: Any, rng: np.random.Generator) -> Any:
+        clock[0] += 10  # seconds for each chunk of 500 images
+        return images
+
+    train(
+        Network([4, 3], rng=0),
+        Dataset(np.zeros((3000, 4), np.float32), np.arange(3000) % 3),
+        Settings(epochs=2, mini_batch_size=100),
+        transform=later,
+        checkpoint=lambda net, state: taken.append((len(state.history), state.done)),
+        checkpoint_seconds=25,
+        rng=0,
+    )
+    assert taken == [(0, 1500), (1, 1500)]
+
+
+def test_the_seconds_of_an_epoch_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(train_module, "perf_counter", lambda: clock[0])
+
+    def slow(*arguments: Any) -> Any:
+        clock[0] += 100
+        return measured(*arguments)
+
+    def one_second(images: Any, rng: np.random.Generator) -> Any:
+        clock[0] += 1
+        return images
+
+    measured = train_module._measure
+    monkeypatch.setattr(train_module, "_measure", slow)
+    data = Dataset(np.zeros((30, 4), np.float32), np.arange(30) % 3)
+    history = train(
+        Network([4, 3], rng=0),
+        data,
+        Settings(epochs=3),
+        transform=one_second,
+        monitor={"training": data},
+        rng=0,
+    )
+    assert history["seconds"] == [1, 1, 1]
 
 
 def test_patience_and_halving_go_by_the_cost_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:

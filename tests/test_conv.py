@@ -659,9 +659,15 @@ class OwnTanh(Activation):
 
 @pytest.mark.parametrize("m", [31, 70])  # without and with threads
 @pytest.mark.parametrize("numbers", [conv_module.BLOCK, 3_000, 700])  # of a block: 1 to 70 blocks
+@pytest.mark.parametrize("together", [10**6, 2_000])  # multiplications: few or many products
 def test_the_gradient_of_a_mini_batch_is_the_mean_of_those_of_its_examples(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, numbers: int, m: int
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+    together: int,
+    numbers: int,
+    m: int,
 ) -> None:
+    monkeypatch.setattr("nndl.patches._MULTIPLICATIONS", together)
     monkeypatch.setattr(conv_module, "BLOCK", numbers)
     monkeypatch.setattr(conv_module, "LARGE", 1)
     layers: list[Layer] = [
@@ -682,6 +688,7 @@ def test_the_gradient_of_a_mini_batch_is_the_mean_of_those_of_its_examples(
             np.testing.assert_allclose(nabla, np.mean(of_examples, axis=0), atol=1e-12)
     alone = np.hstack([net(x[:, [i]]) for i in range(m)])
     np.testing.assert_allclose(outputs, alone, rtol=1e-12)
+    assert gradient_check(net, x[:, :3], y[:3]) < 1e-6
 
 
 def test_copies_have_no_buffers(rng: np.random.Generator) -> None:

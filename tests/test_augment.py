@@ -262,6 +262,19 @@ def test_random_shift_makes_every_move_and_no_other(rng):
     assert counts.min() > 2000 / 9 * 0.7
 
 
+def test_elastic_distortion_moves_pixels_along_x_and_y_independently() -> None:
+    ramp = np.tile(np.arange(28, dtype=np.float32) / 28, (28, 1))  # its values are its places
+    distort = ElasticDistortion(alpha=20)
+    along_x, along_y = (
+        distort(np.tile(image.ravel(), (50, 1)), np.random.default_rng(0)).reshape(-1, 28, 28)
+        - image
+        for image in (ramp, ramp.T)
+    )
+    inside = (slice(None), slice(6, -6), slice(6, -6))
+    assert min(along_x[inside].std(), along_y[inside].std()) > 0.01
+    assert abs(np.corrcoef(along_x[inside].ravel(), along_y[inside].ravel())[0, 1]) < 0.3
+
+
 def test_random_affine_draws_within_its_parameters(rng):
     matrices, translations = RandomAffine(20, 0, 0, 1.5).draw(4000, rng)
     angle = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))

@@ -60,14 +60,12 @@ def installed(library: str) -> str | None:
 
 def chosen(race: Race, only: list[str]) -> list[Entry]:
     """Return the entries with these names, or whose names contain these texts; without any, all."""
-    names = {entry.name.lower() for entry in race.entries}
-    return [
-        entry
-        for entry in race.entries
-        for name in [entry.name.lower()]
-        if not only
-        or any(text == name if text in names else text in name for text in map(str.lower, only))
-    ]
+    names, texts = {entry.name.lower() for entry in race.entries}, [text.lower() for text in only]
+
+    def matches(name: str) -> bool:
+        return any(text == name if text in names else text in name for text in texts)
+
+    return [entry for entry in race.entries if not only or matches(entry.name.lower())]
 
 
 def contestants(race: Race, threads: list[int], only: list[str]) -> list[tuple[Entry, int]]:
@@ -208,9 +206,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     for name in args.races:
         if name not in RACES:
             parser.error(f"there is no race {name!r}: choose from {', '.join(RACES)}")
-    known = {e.name: 0 for name in args.races or RACES for e in RACES[name].entries}
-    args.races = [name for name in args.races or RACES if chosen(RACES[name], args.only)]
+    races = args.races or list(RACES)
+    args.races = [name for name in races if chosen(RACES[name], args.only)]
     if not args.races:
+        known = dict.fromkeys(entry.name for name in races for entry in RACES[name].entries)
         parser.error(f"--only names no contestant: choose from {', '.join(known)}")
     return args
 

@@ -18,7 +18,7 @@ from nndl._typing import Array
 from nndl.reproduction import jobs
 from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.experiments.record import Procedure
-from nndl.reproduction.figures import FIGURES, draw_all, gallery
+from nndl.reproduction.gallery import FIGURES, draw_all, gallery
 from nndl.reproduction.notes import NOTES, Footnotes
 from nndl.reproduction.reading import Reading, vote
 from nndl.reproduction.report import render

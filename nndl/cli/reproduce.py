@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> None:
 
 def figures(args: argparse.Namespace) -> None:
     """Draw the figures into the folder figures of the results."""
-    from nndl.reproduction.figures import draw_all  # imports Matplotlib
+    from nndl.reproduction.gallery import draw_all  # imports Matplotlib
 
     draw_all(args.results, print)
 

@@ -10,6 +10,7 @@ from typing import Any
 from nndl.ladder.marks import MARKS
 from nndl.ladder.records import Rung, load_ensemble, load_rung, load_tried
 from nndl.recipes import RECIPES, Recipe
+from nndl.training.environment import REVISIONS
 
 __all__ = ["render"]
 
@@ -189,9 +190,8 @@ def _environments(rungs: dict[str, Rung], twins: dict[str, Rung]) -> str:
                 f"revision {e['revision']}"
             )
             counts[line] = counts.get(line, 0) + 1
-    return _section(
-        "Environments", [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in counts.items()]
-    )
+    lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in counts.items()]
+    return _section("Environments", [*lines, "", REVISIONS] if lines else [])
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The book's figures that show results of experiments, drawn from our results.
+"""Functions that draw the book's figures from our results; `gallery` has the table of figures.
 
 Our curves are the mean of all seeds (of gradient norms the geometric mean), in color, with a band
 from the lowest to the highest. The author's are thin and black: a line if he published every epoch;
@@ -8,22 +8,19 @@ from the published curve is dotted. The axes are those of the book.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nndl.costs import Cost, cross_entropy, quadratic
 from nndl.data import load_mnist
-from nndl.files import write_text
-from nndl.plots import COLORS, plot_mistakes, plot_weights, save
+from nndl.plots import COLORS, plot_mistakes, plot_weights
 from nndl.reproduction.chapter4 import (
     average_deviation,
     best_heights,
@@ -40,11 +37,23 @@ from nndl.reproduction.published import published
 from nndl.reproduction.reading import Result, vote
 from nndl.reproduction.replay import load_replay
 
-__all__ = ["FIGURES", "draw_all", "gallery"]
+__all__ = [
+    "Draw",
+    "Line",
+    "draw_approximation",
+    "draw_bars",
+    "draw_by_size",
+    "draw_curves",
+    "draw_ensemble_errors",
+    "draw_filters",
+    "draw_norms",
+    "draw_saturation",
+    "draw_steps",
+    "draw_towers",
+]
 
 Floats = NDArray[np.float64]
 Draw = Callable[[Figure, Path], None]
-WIDE, SQUARE = (6.4, 3.8), (6.4, 5.6)
 AUTHORS: dict[str, Any] = {"color": "black", "lw": 0.8, "label": "the author's"}
 SETS = {"training": "training", "test": "evaluation", "validation": "evaluation"}
 
@@ -60,64 +69,13 @@ class Line:
     curve: str = ""
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure: the chapter and section of the book, what it shows, and how it is drawn."""
-
-    section: str
-    caption: str
-    draw: Draw
-    size: tuple[float, float] = WIDE
-
-
-GALLERY = """\
-# The book's figures, redrawn
-
-`nndl reproduce figures` draws these figures from the results in [book](book) and [replay](replay),
-and writes this page. Our curves are the mean over seeds (of gradient norms the geometric mean), in
-color, with a band from the lowest to the highest. The author's are thin and black: a line if he
-published every epoch; otherwise dots at the epochs that he published, on the line of the replay. A
-replay that differs from the published curve is dotted.
-"""
-
-
-def draw_all(results: Path, report: Callable[[str], None] = lambda line: None) -> None:
-    """Draw every figure whose results exist, as PNG and SVG, into results/figures.
-
-    The page results/FIGURES.md shows them.
-
-    Matplotlib's default style is used, whatever the reader's is: the files are to be the same for
-    everyone.
-
-    Parameters
-    ----------
-    results : Path
-        A folder that holds book/ and replay/.
-    report : callable
-        Called with a line of text for every figure; those without results are skipped.
-    """
-    folder = results / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, drawing in FIGURES.items():
-        fig = Figure(figsize=drawing.size, layout="constrained")
-        with style.context("default"):
-            try:
-                drawing.draw(fig, results)
-            except FileNotFoundError as error:
-                report(f"{name}: skipped, {error}")
-                continue
-            for ending in (".png", ".svg"):
-                save(fig, folder / (name + ending))
-        report(f"{name}: drawn")
-    write_text(results / "FIGURES.md", gallery(results))
-
-
 # Curves by epoch: chapter 3.
 
 
-def _curves(
+def draw_curves(
     fig: Figure, results: Path, lines: tuple[Line, ...], first: int = 0, ylim: Any = None
 ) -> None:
+    """Draw quantities by epoch, from the epoch ``first`` on, with the published curves."""
     ax = fig.add_subplot()
     for i, line in enumerate(lines):
         ours = _ours(results, line)[:, first:]
@@ -191,7 +149,7 @@ def _finish(ax: Axes) -> None:
     ax.legend(frameon=False)
 
 
-def _by_size(fig: Figure, results: Path, log: bool = False, svm: bool = False) -> None:
+def draw_by_size(fig: Figure, results: Path, log: bool = False, svm: bool = False) -> None:
     """Draw the accuracy by the size of the training set."""
     ax = fig.add_subplot()
     series = published()["c3-more-data"]["curves"]
@@ -220,7 +178,7 @@ def _final(results: Path, name: str) -> list[float]:
 # Chapter 5: how fast each layer learns.
 
 
-def _bars(fig: Figure, results: Path) -> None:
+def draw_bars(fig: Figure, results: Path) -> None:
     """Draw the gradients of six neurons in each hidden layer, before training."""
     runs = load_results(results / "book", "c5-norms-2")
     if not runs:
@@ -239,7 +197,7 @@ def _bars(fig: Figure, results: Path) -> None:
     axes[0].set_ylabel(r"$\partial C/\partial b$")
 
 
-def _norms(fig: Figure, results: Path, depth: int) -> None:
+def draw_norms(fig: Figure, results: Path, depth: int) -> None:
     """Draw the norm of each hidden layer's bias gradient while the network learns."""
     ax = fig.add_subplot()
     series = published()[f"c5-norms-{depth}"]
@@ -263,7 +221,7 @@ def _norms(fig: Figure, results: Path, depth: int) -> None:
 # Computed, not trained on images: chapter 3's neuron and chapter 4's constructions.
 
 
-def _saturation(fig: Figure, results: Path) -> None:
+def draw_saturation(fig: Figure, results: Path) -> None:
     """Draw the cost of one neuron from a good and a bad start, for both cost functions."""
     axes = fig.subplots(2, 2, sharex=True, sharey="row")
     rows: tuple[Cost, ...] = (quadratic, cross_entropy)
@@ -293,7 +251,7 @@ def _saturation(fig: Figure, results: Path) -> None:
     )
 
 
-def _steps(fig: Figure, results: Path) -> None:
+def draw_steps(fig: Figure, results: Path) -> None:
     """Draw a sigmoid neuron that becomes a step, and two of them that make a bump."""
     x = np.linspace(0, 1, 2001)
     left, right = fig.subplots(1, 2, sharey=True)
@@ -311,7 +269,7 @@ def _steps(fig: Figure, results: Path) -> None:
         _finish(ax)
 
 
-def _approximation(fig: Figure, results: Path) -> None:
+def draw_approximation(fig: Figure, results: Path) -> None:
     """Draw the function of chapter 4 approximated by five and by fifty bumps."""
     x = np.linspace(0.001, 0.999, 4000)  # the outer steps are at 0 and 1
     left, right = fig.subplots(1, 2)
@@ -329,7 +287,7 @@ def _approximation(fig: Figure, results: Path) -> None:
         _finish(ax)
 
 
-def _towers(fig: Figure, results: Path) -> None:
+def draw_towers(fig: Figure, results: Path) -> None:
     """Draw bumps and towers over the plane."""
     side = (np.arange(100) + 0.5) / 100  # not at 0, 0.2, ..., where the steps are
     x, y = np.meshgrid(side, side)
@@ -353,12 +311,12 @@ def _towers(fig: Figure, results: Path) -> None:
         ax.set(title=title, xlabel="x", ylabel="y", zlim=(0, 1), xticks=(0, 1), yticks=(0, 1))
 
 
-def _filters(fig: Figure, results: Path) -> None:
+def draw_filters(fig: Figure, results: Path) -> None:
     """Draw the filters of the first layer of a network with dropout: whiter is smaller."""
     plot_weights(_dropout_networks(results)[0]["final"]["filters"], 5, gray=True, fig=fig)
 
 
-def _ensemble_errors(fig: Figure, results: Path) -> None:
+def draw_ensemble_errors(fig: Figure, results: Path) -> None:
     """Draw the test images that the vote of the networks with dropout gets wrong."""
     index, predicted = zip(*vote(_dropout_networks(results)), strict=True)
     test = load_mnist(dtype=np.uint8, download=False)[2]
@@ -371,182 +329,3 @@ def _dropout_networks(results: Path) -> list[Result]:
     if not runs:
         raise FileNotFoundError("c6-dropout has not been run")
     return runs
-
-
-def _both(experiment: str) -> tuple[Line, Line]:
-    return (
-        Line(experiment, "training_accuracy", "training"),
-        Line(experiment, "test_accuracy", "test"),
-    )
-
-
-def _starts(hidden: int) -> Iterator[Line]:
-    for curve, label in (("new", "new start"), ("old", "old start")):
-        record = f"c3-winit-{hidden}"
-        yield Line(f"{record}-{curve}", "validation_accuracy", label, record, curve)
-
-
-def _curve(quantity: str, record: str = "c3-overfit-1000", first: int = 0) -> Draw:
-    return partial(_curves, lines=(Line(record, quantity),), first=first)
-
-
-COSTS = "3, The cross-entropy cost function"
-OVERFITTING = "3, Overfitting and regularization"
-TECHNIQUES = "3, Other techniques for regularization"
-WEIGHTS = "3, Weight initialization"
-ETAS = "3, How to choose a neural network's hyper-parameters?"
-UNIVERSALITY = "4, Universality with one input and one output"
-GRADIENTS = "5, The vanishing gradient problem"
-PRACTICE = "6, Convolutional neural networks in practice"
-
-FIGURES: dict[str, Drawing] = {
-    "saturation": Drawing(
-        COSTS,
-        "Cost of one neuron that learns to turn 1 into 0, from a good and from a bad start, with "
-        "the quadratic cost and with the cross-entropy.",
-        _saturation,
-        SQUARE,
-    ),
-    "overfitting1": Drawing(
-        OVERFITTING,
-        "Cost on 1,000 training images, epochs 200 to 399: it keeps falling.",
-        _curve("training_cost", first=200),
-    ),
-    "overfitting2": Drawing(
-        OVERFITTING,
-        "Accuracy on the test set, the same run: it has stopped rising.",
-        _curve("test_accuracy", first=200),
-    ),
-    "overfitting3": Drawing(
-        OVERFITTING,
-        "Cost on the test set, the same run: after a few epochs it rises.",
-        _curve("test_cost"),
-    ),
-    "overfitting4": Drawing(
-        OVERFITTING,
-        "Accuracy on the training images, the same run: it reaches 100 %.",
-        _curve("training_accuracy"),
-    ),
-    "overfitting_full": Drawing(
-        OVERFITTING,
-        "Accuracy with all 50,000 training images: training and test set differ less.",
-        partial(_curves, lines=_both("c3-overfit-full"), ylim=(90, 100)),
-    ),
-    "regularized1": Drawing(
-        OVERFITTING,
-        "Cost on 1,000 training images with L2 regularization, epochs 200 to 399.",
-        _curve("training_cost", "c3-reg-1000", 200),
-    ),
-    "regularized2": Drawing(
-        OVERFITTING,
-        "Accuracy on the test set, the same run: it keeps rising.",
-        _curve("test_accuracy", "c3-reg-1000", 200),
-    ),
-    "regularized_full": Drawing(
-        OVERFITTING,
-        "Accuracy with all training images and L2 regularization.",
-        partial(_curves, lines=_both("c3-reg-full"), ylim=(90, 100)),
-    ),
-    "more_data": Drawing(
-        TECHNIQUES, "Validation accuracy by the number of training images.", _by_size
-    ),
-    "more_data_log": Drawing(
-        TECHNIQUES, "The same with a logarithmic axis.", partial(_by_size, log=True)
-    ),
-    "more_data_comparison": Drawing(
-        TECHNIQUES,
-        "The same, with the author's support vector machine.",
-        partial(_by_size, log=True, svm=True),
-    ),
-    "weight_initialization_30": Drawing(
-        WEIGHTS,
-        "Validation accuracy with the old and the new initial weights, 30 hidden neurons.",
-        partial(_curves, lines=(*_starts(30),), ylim=(85, 100)),
-    ),
-    "weight_initialization_100": Drawing(
-        WEIGHTS,
-        "The same with 100 hidden neurons.",
-        partial(_curves, lines=(*_starts(100),), ylim=(85, 100)),
-    ),
-    "multiple_eta": Drawing(
-        ETAS,
-        "Training cost with three learning rates.",
-        partial(
-            _curves,
-            lines=tuple(
-                Line(f"c3-eta-compare-{eta}", "training_cost", f"eta {eta}", "c3-eta-compare", eta)
-                for eta in ("0.025", "0.25", "2.5")
-            ),
-        ),
-    ),
-    "chapter4_steps": Drawing(
-        UNIVERSALITY,
-        "Sigmoid neurons that become a step, and pairs of them that make bumps.",
-        _steps,
-    ),
-    "chapter4_approximation": Drawing(
-        UNIVERSALITY,
-        "The function of the chapter approximated by 5 and by 50 bumps.",
-        _approximation,
-    ),
-    "chapter4_towers": Drawing(
-        "4, Many input variables", "Towers over the plane.", _towers, SQUARE
-    ),
-    "initial_gradient": Drawing(
-        GRADIENTS,
-        "Gradients of six neurons in each of two hidden layers, before training.",
-        _bars,
-    ),
-    "training_speed_2_layers": Drawing(
-        GRADIENTS,
-        "Norm of each hidden layer's gradient during training, 2 hidden layers.",
-        partial(_norms, depth=2),
-    ),
-    "training_speed_3_layers": Drawing(
-        GRADIENTS, "The same with 3 hidden layers.", partial(_norms, depth=3)
-    ),
-    "training_speed_4_layers": Drawing(
-        GRADIENTS, "The same with 4 hidden layers.", partial(_norms, depth=4)
-    ),
-    "conv_accuracy": Drawing(
-        PRACTICE,
-        "Validation accuracy of two convolutions and a dense layer with sigmoid, tanh and "
-        "rectified linear neurons.",
-        partial(
-            _curves,
-            lines=(
-                Line("c6-dbl-conv", "validation_accuracy", "sigmoid"),
-                Line("c6-prob-tanh", "validation_accuracy", "tanh"),
-                Line("c6-relu", "validation_accuracy", "rectified"),
-            ),
-            ylim=(97, 99.5),
-        ),
-    ),
-    "conv_filters": Drawing(
-        PRACTICE,
-        "Filters of the first convolution of the best network: whiter is smaller.",
-        _filters,
-        (5.4, 3.8),
-    ),
-    "ensemble_errors": Drawing(
-        PRACTICE,
-        "The test images that the vote of five networks gets wrong, with the true label at the "
-        "upper right and the vote at the lower right.",
-        _ensemble_errors,
-    ),
-}
-
-
-def gallery(results: Path) -> str:
-    """Return the page of the figures that are in results/figures, in Markdown."""
-    lines = [GALLERY]
-    section = ""
-    for name, drawing in FIGURES.items():
-        if not (results / "figures" / f"{name}.svg").exists():
-            continue
-        if drawing.section != section:
-            chapter, _, title = drawing.section.partition(", ")
-            lines.append(f"## Chapter {chapter}: {title}\n")
-            section = drawing.section
-        lines.append(f"`{name}`: {drawing.caption}\n\n![{drawing.caption}](figures/{name}.svg)\n")
-    return "\n".join(lines)

@@ -14,6 +14,7 @@ from nndl.reproduction.jobs import load_results
 from nndl.reproduction.notes import Footnotes
 from nndl.reproduction.reading import Reading, Result, vote
 from nndl.reproduction.replay import REPLAYS, agreement, load_replay
+from nndl.training.environment import REVISIONS
 
 __all__ = ["render"]
 
@@ -37,9 +38,6 @@ raw/256, as in the book.
 - **seconds**: median time of a run with all its measurements, on one core of a machine that ran
   other jobs at the same time.
 """
-
-
-VERSIONS = "Revisions between the versions 0.1.0 and 0.2.0 call themselves 0.1.0 or 0.2.0.dev0.\n"
 
 
 def render(folder: Path) -> str:
@@ -211,7 +209,7 @@ def _computed() -> str:
             "## Computed results\n",
             "Chapter 3's neuron that learns to turn 1 into 0 with the quadratic cost, and chapter",
             "4's function approximated by bumps. The author's support vector machines are not run,",
-            "since they are scikit-learn's and no networks.\n",
+            "since they are scikit-learn's, not networks.\n",
             "| record | what | book | ours |",
             "|---|---|---|---|",
             *table,
@@ -238,4 +236,4 @@ def _environment(folder: Path) -> str:
     lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in runs.items()]
     each = ", ".join(f"chapter {chapter} {h:.1f}" for chapter, h in sorted(hours.items()))
     total = f"- core hours: {each}; total {sum(hours.values()):.1f}"
-    return "\n".join(["## Environments\n", *lines, total, "", VERSIONS])
+    return "\n".join(["## Environments\n", *lines, total, "", f"{REVISIONS}\n"])

@@ -201,7 +201,7 @@ def _network3(job: Job, *, reshuffled: bool = False) -> Outcome:
     sets = {"training": job.training, "validation": job.validation}
     if checkpoint and Path(checkpoint).exists():
         final = read_about(checkpoint)
-        # Before version 0.2.0 it did not say of which run it is.
+        # Checkpoints from before version 0.2.0 do not name their run.
         began = {key: final.pop(key, value) for key, value in about.items()}
         found, state, _ = load_checkpoint(checkpoint, sets)
         if began != about or repr(found) != repr(net):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,24 +18,19 @@ from nndl.text import printable
 __all__ = ["open_tensors", "pack_tensors"]
 
 LARGEST_HEADER = 2 * LARGEST_DESCRIPTION  # bytes: it holds the description, with quotes escaped
-MOST_OBJECTS = 12_000  # of its JSON: one for each array, and a thousand or two in the description
 
 
 def pack_tensors(description: bytes, arrays: Mapping[str, Array]) -> bytes:
     """Return the content of a file with a description and little-endian arrays."""
     content: bytes = _library("numpy").save(dict(arrays), {DESCRIPTION: description.decode()})
+    _check_header(BytesIO(content))  # what could not be read is not written
     return content
 
 
 def open_tensors(file: BinaryIO) -> tuple[Any, Arrays]:
     """Return the description of an open file and the readers of its arrays."""
     library = _library()
-    # The library takes a kilobyte of memory for each name.
-    length = int.from_bytes(file.read(8), "little")
-    if length > LARGEST_HEADER:
-        raise ValueError(f"its header may have at most {LARGEST_HEADER:,} bytes, not {length:,}")
-    if (count := file.read(length).count(b"{")) > MOST_OBJECTS:
-        raise ValueError(f"its header may hold at most {MOST_OBJECTS:,} objects, not {count:,}")
+    _check_header(file)
     try:
         tensors = library.safe_open(file.name, framework="numpy")
     except library.SafetensorError as error:
@@ -45,6 +41,17 @@ def open_tensors(file: BinaryIO) -> tuple[Any, Arrays]:
     names = list(tensors.keys())  # the library has no iterator
     readers = {name: partial(_read_tensor, tensors, name) for name in names}
     return loads(text.encode(), LARGEST_DESCRIPTION), readers
+
+
+def _check_header(file: BinaryIO) -> None:
+    """Raise ValueError for a header beyond the limits of JSON: the library bounds no memory.
+
+    It takes a kilobyte for the name of each array.
+    """
+    length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ValueError(f"its header may have at most {LARGEST_HEADER:,} bytes, not {length:,}")
+    loads(file.read(length), LARGEST_HEADER)
 
 
 def _library(module: str = "") -> Any:

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 
 import nndl
 
-__all__ = ["ENVIRONMENT", "environment"]
+__all__ = ["ENVIRONMENT", "REVISIONS", "environment"]
 
 _COUNT = range(2**31)
 ENVIRONMENT: dict[str, Any] = {  # a schema of `nndl.storage.schema.check`
@@ -30,6 +30,9 @@ ENVIRONMENT: dict[str, Any] = {  # a schema of `nndl.storage.schema.check`
     "system": str,
     "revision": (str,),
 }
+
+
+REVISIONS = "Revisions between the versions 0.1.0 and 0.2.0 call themselves 0.1.0 or 0.2.0.dev0."
 
 
 @cache

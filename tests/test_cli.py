@@ -23,11 +23,13 @@ from nndl.cli import train as train_command
 from nndl.cli.errors import CommandError, guarded
 from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
-from nndl.data import Dataset, synthetic_digits, write_idx
+from nndl.data import Dataset, load_data, synthetic_digits, write_idx
 from nndl.initializers import INITIALIZERS
+from nndl.network import Network
 from nndl.storage import Checkpoints, load_history
 from nndl.storage.weights_by_epoch import load_weights_by_epoch
-from nndl.training import Settings
+from nndl.training import Settings, train
+from nndl.training.metrics import confusion_matrix, evaluate
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -500,6 +502,9 @@ def test_diverging_training_keeps_the_last_finite_state(digits: Path, tmp_path: 
     assert len(done.err.splitlines()) == 1
     assert all(np.isfinite(p).all() for p in RunFolder(tmp_path).network().parameters)
     assert "diverged" in RunFolder(tmp_path).history().ended
+    again = nndl(f"train --resume {tmp_path}")
+    assert again.status == 1  # it diverges again, and is not finished
+    assert "nothing to do" not in again.out
 
 
 def test_without_mnist_the_warning_cannot_be_overlooked(
@@ -737,6 +742,56 @@ def test_the_network_and_the_history_are_those_that_the_flags_ask_for(
     assert names == {"validation", "test"}
 
 
+def test_training_gets_what_the_flags_say(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def spy(net: Any, training: Any, settings: Settings, **more: Any) -> Any:
+        given.update(more, settings=settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_command, "train", spy)
+    flags = "--epochs 4 --mini-batch-size 20 --eta 0.25 --lmbda 2 --l1 0.5 --momentum 0.75"
+    flags += " --nesterov --label-smoothing 0.1 --average 0.01 --judge-by cost --patience 3"
+    flags += " --halve-after 2 --threads 1 --checkpoint-seconds 7 --regularized-cost"
+    assert nndl(f"train --data {digits} {flags} --out {tmp_path} --quiet").status == 130
+    assert given["settings"] == Settings(
+        *(4, 20, 0.25, 2.0, 0.5, 0.75),
+        patience=3,
+        halve_after=2,
+        nesterov=True,
+        label_smoothing=0.1,
+        average=0.01,
+        judge_by="cost",
+    )
+    assert (given["threads"], given["checkpoint_seconds"]) == (1, 7)
+    assert given["regularized_cost"] is True
+    assert given["progress"] is False
+
+
+def test_a_run_is_that_of_train_with_the_streams_of_its_seed(digits: Path, tmp_path: Path) -> None:
+    line = f"train --data {digits} --hidden 5 --dropout 0.5 --epochs 2 --seed 3 --quiet"
+    assert nndl(f"{line} --halve-after none --out {tmp_path}").status == 0
+    weights, training = np.random.default_rng(3).spawn(2)
+    net = Network([784, 5, 10], dropout=0.5, rng=weights)
+    sets = load_data(digits, np.uint8)
+    train(net, sets[0], Settings(2, lmbda=5.0), validation=sets[1], rng=training)
+    for ours, theirs in zip(RunFolder(tmp_path).network().parameters, net.parameters, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_runs_without_a_folder_get_free_names(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        line = f"train --data {digits} --hidden 3 --epochs 1 --quiet"
+        assert nndl(line).status == 0
+    names = sorted(path.name for path in Path("results", "runs").iterdir())
+    assert names == [f"{digits.name}-3{ending}" for ending in ("", "-2", "-3")]
+
+
 def test_expansion_changes_what_is_trained_on(digits: Path, tmp_path: Path) -> None:
     line = f"train --data {digits} --hidden 5 --epochs 1 --quiet --out {tmp_path}"
     for expand in ("none", "shift", "affine", "elastic"):
@@ -917,6 +972,20 @@ def test_evaluate_prints_a_line_for_each_digit_and_draws(run: Path, tmp_path: Pa
     assert len([line for line in lines if line[:1].isdigit()]) == 10
     assert any(line.startswith("all") and "%" in line for line in lines)
     assert {p.name for p in tmp_path.iterdir()} == {"confusion.png", "mistakes.png", "weights.png"}
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "training"), (1, "validation"), (2, "test")])
+def test_evaluate_prints_the_numbers_of_the_set_that_is_asked_for(
+    run: Path, digits: Path, tmp_path: Path, index: int, name: str
+) -> None:
+    net, data = RunFolder(run).network(), load_data(digits, np.uint8)[index]
+    out = nndl(f"evaluate {run} --set {name} --out {tmp_path}").out
+    numbers = [line.replace(",", "").split()[:3] for line in out.splitlines()]
+    table = {row[0]: tuple(map(int, row[1:])) for row in numbers if row and row[-1].isdigit()}
+    counts = confusion_matrix(net, data)
+    expected = {str(i): (int(row.sum()), int(row[i])) for i, row in enumerate(counts)}
+    assert table == expected | {"all": (len(data), int(np.trace(counts)))}
+    assert f"cost {evaluate(net, data).cost:.4f}" in out
 
 
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])

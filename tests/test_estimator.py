@@ -240,6 +240,8 @@ def test_validation_is_set_aside_class_by_class(monkeypatch) -> None:
     fitted = small(patience=2, validation_fraction=0.2).fit(X, y, sample_weight=1.0 + y)
     assert np.bincount(seen["validation"].labels).tolist() == [10, 10, 10]
     assert np.bincount(seen["training"].labels).tolist() == [40, 40, 40]
+    weights = 1.0 + seen["training"].labels
+    np.testing.assert_allclose(seen["training"].weights, weights / weights.mean())
     assert len(fitted.history_["validation_accuracy"]) == fitted.n_iter_
     explicit = small(patience=2).fit(X[::2], y[::2], validation=(X[1::2], y[1::2]))
     assert len(seen["validation"]) == len(seen["training"]) == 75

@@ -33,6 +33,7 @@ from nndl.data import (
     write_idx,
 )
 from nndl.data import mnist as mnist_module
+from nndl.data.download import cache_folder
 from nndl.data.load import SYNTHETIC_SIZES
 from nndl.data.synthetic import synthetic_digits
 
@@ -242,9 +243,7 @@ def test_a_folder_keeps_the_order_of_its_images(tmp_path: Path) -> None:
 
 
 def test_real_mnist_from_a_folder_is_split_as_in_the_book(mnist: Any) -> None:
-    folder = os.environ.get("NNDL_DATA_DIR")
-    if not folder:
-        pytest.skip("needs NNDL_DATA_DIR")
+    folder = cache_folder("mnist")
     for given, loaded in zip(mnist, load_folder(folder), strict=True):
         np.testing.assert_array_equal(loaded.labels, given.labels)
         np.testing.assert_array_equal(loaded.images[::99], given.images[::99])

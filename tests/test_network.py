@@ -363,6 +363,33 @@ def test_a_decay_that_is_lost_in_rounding_gives_a_warning(
     assert same(net, twin)
 
 
+def test_momentum_goes_on_after_a_step_without_it() -> None:
+    rng = np.random.default_rng(0)
+    net = Network([4, 3, 2], rng=0, dtype=np.float64)
+    twin = [p.copy() for p in net.parameters]
+    velocities = [np.zeros_like(p) for p in twin]
+    for mu in (0.5, 0.0, 0.5):
+        x, y = rng.normal(size=(4, 5)), rng.integers(0, 2, 5)
+        nabla_b, nabla_w = net.backprop(x, y)
+        for p, v, g in zip(twin, velocities, [*nabla_w, *nabla_b], strict=True):
+            v[...] = mu * v - 0.3 * g
+            p += v
+        net.update_mini_batch(x, y, 0.3, mu=mu)
+        for ours, theirs in zip(net.parameters, twin, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_the_velocities_of_a_copy_in_another_dtype_are_0() -> None:
+    net = Network([4, 3], rng=0)
+    x, y = np.ones((4, 2)), [0, 1]
+    net.update_mini_batch(x, y, 0.3, mu=0.9)
+    one, two = net.astype(np.float64), net.astype(np.float64)
+    one.update_mini_batch(x, y, 0.3, mu=0.9)
+    two.update_mini_batch(x, y, 0.3)
+    for a, b in zip(one.parameters, two.parameters, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
 def test_stop_ends_training_between_chunks_of_mini_batches_without_a_yield(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

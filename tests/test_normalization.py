@@ -15,6 +15,7 @@ from nndl import inference, normalization
 from nndl._typing import Array
 from nndl.activations import Activation, identity, leaky_relu, relu, sigmoid, softmax, tanh
 from nndl.conv import Conv, MaxPool
+from nndl.costs import log_likelihood, quadratic
 from nndl.dataset import Dataset
 from nndl.differences import gradient_check
 from nndl.layers import Dense, Dropout, Layer
@@ -357,6 +358,12 @@ def test_one_picture_moves_the_running_averages_but_one_number_does_not() -> Non
     net = Network([Dense(3, identity), BatchNorm(), Dense(2)], input_shape=4, rng=0)
     net.update_mini_batch(np.ones((4, 1)), [1], 0.1)
     assert (net.layers[1].mean == 0).all()
+
+
+def test_a_folded_network_keeps_its_cost() -> None:
+    for cost, output in ((quadratic, identity), (log_likelihood, softmax)):
+        layers = [Dense(3, identity), BatchNorm(relu), Dense(2, output)]
+        assert fold(Network(layers, cost=cost, input_shape=4, rng=0)).cost is cost
 
 
 def test_a_layer_with_an_activation_cannot_absorb_batch_norm() -> None:

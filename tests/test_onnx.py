@@ -168,6 +168,19 @@ def test_what_onnx_cannot_express_is_named() -> None:
         as_onnx(net)
 
 
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "net.onnx"
+    path.write_text("before")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="space"):
+        export_onnx(NETWORKS["dense"](), path)
+    assert path.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+
+
 def test_weights_too_large_for_float32_are_refused() -> None:
     net = Network([144, 3], dtype=np.float64, rng=0)
     net.weights[0][0, 0] = 1e60

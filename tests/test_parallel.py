@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -108,11 +109,17 @@ def test_parts_are_computed_in_any_order_and_returned_in_theirs() -> None:
 
 
 def test_parts_of_parts_are_not_given_to_further_threads() -> None:
-    def part(i: int) -> set[int]:
-        return set(run(100, lambda _: threading.get_ident(), range(4)))
+    def slowly(_: int) -> int:
+        time.sleep(0.005)
+        return threading.get_ident()
 
+    def part(i: int) -> set[int]:
+        return set(run(100, slowly, range(4)))
+
+    with computing(4):
+        assert len(set(run(100, slowly, range(8)))) > 1  # threads are there
     with computing(2):
-        assert all(len(idents) == 1 for idents in run(100, part, range(6)))
+        assert all(len(idents) == 1 for idents in run(100, part, range(2)))
 
 
 def test_an_error_in_a_part_is_raised_when_no_part_runs_any_more() -> None:
@@ -190,11 +197,15 @@ def test_a_child_process_starts_threads_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_inference_in_threads_heeds_what_numpy_was_told_about_overflow() -> None:
-    net = network("dense")
-    net.weights[0][...] = 3e38
-    with np.errstate(over="ignore", invalid="ignore"):  # a warning would be an error
-        list(infer(net, digits().images, 2))
+def test_threads_heed_what_numpy_was_told_about_overflow() -> None:
+    both = threading.Barrier(2, timeout=20)  # so that each thread has a part
+
+    def part(i: int) -> np.float32:
+        both.wait()
+        return np.float32(3e38) * np.float32(10)
+
+    with computing(2), np.errstate(over="ignore"):  # a warning would be an error
+        assert np.isinf(run(100, part, range(2))).all()
 
 
 # gemm without the GIL.

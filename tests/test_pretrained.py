@@ -34,9 +34,9 @@ def test_the_recipe_builds_the_network_that_comes_with_the_package() -> None:
 def test_the_network_is_sure_of_digits_and_unsure_of_others(
     mnist: tuple[Dataset, Dataset, Dataset],
 ) -> None:
-    images, labels = mnist[2].images[:1000], mnist[2].labels[:1000]
+    images, labels = mnist[2]
     outputs = pretrained()(images.T)
-    assert (outputs.argmax(axis=0) == labels).mean() >= 0.985
+    assert (outputs.argmax(axis=0) == labels).mean() >= 0.9954  # 99.55 %, and rounding
     assert (outputs.max(axis=0) < 0.6).mean() <= 0.02
     others = negatives(500, np.rint(256 * images).astype(np.uint8), np.random.default_rng(99))
     outputs = pretrained()(others.T / np.float32(256))

@@ -13,6 +13,7 @@ import pytest
 import nndl
 from nndl import Network, Settings
 from nndl.cli import ladder, train
+from nndl.cli.config import Config
 from nndl.cli.errors import UsageError
 from nndl.dataset import Dataset
 from nndl.ladder import run as ladder_run
@@ -72,6 +73,13 @@ def test_a_distortion_ends_before_the_last_epochs() -> None:
             transform = recipe.transform(epochs)
             assert transform is not None
             assert transform.until == (epochs or recipe.settings.epochs) - recipe.plain
+
+
+def test_flags_that_a_recipe_depends_on_change_with_it() -> None:
+    assert Config.from_flags({"recipe": "conv-minutes", "epochs": 9}).warmup == 0.5
+    assert Config.from_flags({"recipe": "conv-minutes", "epochs": 36}).warmup == 1.0
+    plain = Config.from_flags({"recipe": "first-second", "momentum": 0})
+    assert (plain.momentum, plain.nesterov) == (0, False)
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])

@@ -154,3 +154,11 @@ def test_scores_count_images_with_all_labels_right() -> None:
     assert evaluate(net, Dataset(corners, corners)).correct == 4
     assert evaluate(net, Dataset(corners, wrong)).correct == 2
     assert Score(0.5, 3, 4).accuracy == 0.75
+
+
+@pytest.mark.parametrize("cost", [cross_entropy, log_likelihood])
+def test_desired_outputs_above_1_are_refused_where_they_are_probabilities(cost: Cost) -> None:
+    net = Network([4, 2], cost=cost, rng=0)
+    data = Dataset(IMAGES, 2 * np.abs(REAL) + 1)
+    with pytest.raises(ValueError, match="needs desired outputs from 0 to 1"):
+        evaluate(net, data)

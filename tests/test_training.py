@@ -102,6 +102,40 @@ def test_training_ends_after_patience_with_the_best_weights(
     assert values(net) != epochs.values[-1]
 
 
+def test_divergence_with_patience_restores_the_last_epoch_and_not_the_best() -> None:
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.random((60, 4)), rng.integers(0, 3, 60))
+    net = Network([4, 3], cost=quadratic, output=identity, rng=0)
+    kept: list[list[Array]] = []
+
+    def keep(net: Network, state: State) -> None:
+        kept.append([p.copy() for p in net.parameters])
+
+    settings = Settings(200, 7, 1.5, mu=0.5, patience=200)
+    with pytest.raises(DivergedError):
+        train(net, data, settings, validation=data, after_epoch=keep, rng=0)
+    assert len(kept) > 1
+    for found, last, before in zip(net.parameters, kept[-1], kept[-2], strict=True):
+        np.testing.assert_array_equal(found, last)
+        assert not np.array_equal(last, before)
+    assert net.layers[0].v_w is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("judge_by", "cost"), ("mini_batch_size", 11), ("label_smoothing", 0.1)),
+        *(("average", 0.1), ("mu", 0.5), ("lmbda_l1", 1.0), ("schedule", "cosine")),
+    ],
+)
+def test_a_run_is_not_resumed_with_another_setting(name: str, value: Any) -> None:
+    data = Dataset(np.eye(4, dtype=np.float32), np.arange(4) % 2)
+    net, state = Network([4, 2], rng=0), State.start(Settings(1), 0)
+    train(net, data, Settings(1), state=state)
+    with pytest.raises(ValueError, match=f"the state began with .*{name}"):
+        train(net, data, dataclasses.replace(Settings(1), **{name: value}), state=state)
+
+
 def test_an_epoch_of_equal_cost_is_no_improvement() -> None:
     settings, state = Settings(judge_by="cost", patience=3), State.start(Settings())
     net = Network([3, 2], rng=0)

@@ -83,7 +83,7 @@ FIGURES: dict[str, Drawing] = {
     ),
     "overfitting2": Drawing(
         OVERFITTING,
-        "Accuracy on the test set, the same run: it has stopped rising.",
+        "Accuracy on the test set, the same run: it hardly rises.",
         _curve("test_accuracy", first=200),
     ),
     "overfitting3": Drawing(

@@ -6,8 +6,8 @@ import ctypes
 import gzip
 import hashlib
 import io
+import mmap
 import os
-import resource
 import select
 import signal
 import socket
@@ -244,7 +244,7 @@ def test_the_next_mirror_helps_and_the_broken_one_is_asked_once(
 
 def resident() -> int:
     """Return the bytes of memory that this process uses."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs the /proc of Linux")
@@ -474,6 +474,7 @@ def test_the_folder_of_a_download_that_still_runs_is_left_alone(
 
 
 def test_a_full_disk_is_named(mirrors: Mirrors, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs limits of a process")
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (9000, 9000))
     _, error = child(mirrors, "well", tmp_path, limit).communicate(timeout=60)
     last = error.splitlines()[-1]

@@ -26,6 +26,10 @@ from nndl.text import printable
 __all__ = ["read_pickle"]
 
 LARGEST = 2**30  # bytes of the pickle; the book's has 220 million
+# A gzipped file may unpack to FLOOR bytes, or to RATIO times its own size if that is more: the
+# book's unpacks to 14 times.
+FLOOR, RATIO = 2**26, 20
+PIECE = 2**20  # bytes that are read at a time
 DTYPES = {"f4", "f8", "u1", "i1", "i2", "i4", "i8", "u2", "u4", "u8"}
 ERRORS = (  # what a damaged or hostile pickle raises within the interpreter of pickles
     pickle.UnpicklingError,
@@ -77,11 +81,14 @@ def read_pickle(path: Path) -> dict[str, Dataset]:
 def _unzipped(path: Path) -> bytes:
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
+    most = min(LARGEST, max(FLOOR, RATIO * path.stat().st_size)) if zipped else LARGEST
+    content = bytearray()
     with gzip.open(path) if zipped else open(path, "rb") as stream:
-        content = stream.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise ValueError(f"it has more than {LARGEST:,} bytes")
-    return content
+        while piece := stream.read(PIECE):
+            content += piece
+            if len(content) > most:
+                raise ValueError(f"it has more than {most:,} bytes")
+    return bytes(content)
 
 
 class _Dtype:

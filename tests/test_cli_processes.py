@@ -177,12 +177,13 @@ def test_a_second_process_in_one_folder_is_refused(digits: Path, tmp_path: Path)
     running = started(f"train --data {digits} {SLOW} --out {tmp_path}")
     try:
         wait_for(tmp_path / "checkpoint.npz", running)
-        second = nndl(f"train --resume {tmp_path}")
+        line = words(f"train --resume {tmp_path}")
+        second = subprocess.run(line, capture_output=True, text=True, timeout=60)
     finally:
         running.kill()
         running.wait()
-    assert second.status == 1
-    assert f"another process is writing to {tmp_path}" in second.err
+    assert second.returncode == 1
+    assert f"another process is writing to {tmp_path}" in second.stderr
 
 
 # Output that cannot be written.

@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike
 from nndl._typing import Array
 from nndl.activations import Activation, sigmoid, softmax
 from nndl.arrays import columns
-from nndl.blas import Adder, add_scaled
 from nndl.blocks import Block, Blocks, take, turned
 from nndl.initializers import Initializer, default
 from nndl.layers import Layer, Shape
@@ -164,13 +163,6 @@ class Conv(Weights, Layer):
         if 2 * together(m % n or n, work) < most < m % n:  # products of few pictures are slower
             ends.add(m - m % most)
         return [slice(i, j) for i, j in pairwise(sorted(ends))]
-
-    def adder(self, w: Array) -> Adder:
-        def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:
-            w[...] *= beta
-            add_scaled(w, alpha, nabla)
-
-        return add
 
     @property
     def filters(self) -> Array:

@@ -22,7 +22,6 @@ from numpy.typing import DTypeLike
 from nndl._typing import Array
 from nndl.activations import Activation, identity, softmax
 from nndl.arrays import columns
-from nndl.blas import Adder, add_scaled
 from nndl.conv import Conv, Planes, maps_first
 from nndl.initializers import Initializer
 from nndl.layers import Dense, Layer, Shape
@@ -132,13 +131,6 @@ class BatchNorm(Weights, Layer):
         self.a, self.nabla_x = columns(n, m, dtype), columns(n, m, dtype)
         self.summed: Any = None  # a delta, dC/dbeta and dC/dgamma
         self.prepare_steps()
-
-    def adder(self, w: Array) -> Adder:
-        def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:
-            w[...] *= beta
-            add_scaled(w, alpha, nabla)
-
-        return add
 
     def feedforward(self, x: Array) -> Array:
         x = self._side_by_side(x)

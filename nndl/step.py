@@ -85,8 +85,17 @@ class Weights:
         self.v_w = self.v_b = None
 
     def adder(self, w: Array) -> Adder:
-        """Return the function (delta, x, alpha, beta) that adds a gradient to w, or to b."""
-        raise NotImplementedError
+        """Return the function (delta, x, alpha, beta) that adds a gradient to w, or to b.
+
+        Here delta is the gradient itself. A layer that can add the product of delta and x to w as
+        it forms, as `Dense` does, saves an array of the size of w.
+        """
+
+        def add(nabla: Array, _: Array, alpha: float, beta: float) -> None:
+            w[...] *= beta
+            add_scaled(w, alpha, nabla)
+
+        return add
 
     def prepare_steps(self) -> None:
         """Prepare what the steps of one mini-batch size have in common."""

@@ -989,10 +989,26 @@ def test_evaluate_prints_the_numbers_of_the_set_that_is_asked_for(
 
 
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
-def test_curves_of_two_runs_are_drawn(run: Path, tmp_path: Path, name: str) -> None:
-    done = nndl(f"plot {run} {run} --out {tmp_path / name}")
+def test_curves_of_two_runs_are_drawn(
+    run: Path, digits: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    assert nndl(f"train --data {digits} --hidden 10 --epochs 2 --out {other}").status == 0
+    figures, save_figure = [], plots.save
+    monkeypatch.setattr(plots, "save", lambda *args: (figures.append(args[0]), save_figure(*args)))
+    done = nndl(f"plot {run} {other} --out {tmp_path / name}")
     assert done.status == 0, done.err
-    assert (tmp_path / name).stat().st_size > 5000
+    start = (tmp_path / name).read_bytes()[:5]
+    assert start == (b"<?xml" if name.endswith("svg") else b"\x89PNG\r")
+    [figure] = figures
+    drawn = [[list(line.get_ydata()) for line in ax.get_lines()] for ax in figure.axes]
+    for lines, factor, key in zip(drawn, (100, 1), ("accuracy", "cost"), strict=True):
+        for folder, epochs in ((run, 3), (other, 2)):
+            values = [factor * v for v in RunFolder(folder).history()[f"validation_{key}"]]
+            assert len(values) == epochs
+            assert values in lines
+    [legend] = figure.legends
+    assert {text.get_text().split(":")[0] for text in legend.get_texts()} >= {"small", "other"}
 
 
 def test_photographs_are_read_and_drawn(run: Path, tmp_path: Path) -> None:

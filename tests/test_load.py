@@ -24,6 +24,7 @@ from PIL import Image
 
 from nndl.data import (
     Dataset,
+    idx_folders,
     load,
     load_data,
     load_folder,
@@ -35,6 +36,7 @@ from nndl.data import (
 )
 from nndl.data import mnist as mnist_module
 from nndl.data.download import cache_folder
+from nndl.data.idx import read_labeled_images
 from nndl.data.load import SYNTHETIC_SIZES
 from nndl.data.synthetic import synthetic_digits
 
@@ -255,6 +257,22 @@ def test_gzipped_and_unzipped_files_side_by_side_must_agree(tmp_path: Path) -> N
     write_idx_set(tmp_path, "", ".gz", train=small(N, 5))
     with pytest.raises(ValueError, match=r"train-images-idx3-ubyte and .*\.gz .* but differ"):
         load_data(tmp_path)
+
+
+def test_of_two_equal_files_the_one_that_is_not_gzipped_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_idx_set(tmp_path)
+    write_idx_set(tmp_path, "", ".gz")
+    pairs: list[tuple[str, str]] = []
+
+    def read(images: Path, labels: Path, name: str) -> Dataset:
+        pairs.append((images.suffix, labels.suffix))
+        return read_labeled_images(images, labels, name)
+
+    monkeypatch.setattr(idx_folders, "read_labeled_images", read)
+    load_data(tmp_path)
+    assert pairs == [("", "")] * 2
 
 
 def test_two_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
@@ -815,6 +833,13 @@ def test_a_mixed_set_is_split_at_one_place_without_copying() -> None:
     assert (len(rest), len(last)) == (1000, 200)
     assert np.shares_memory(last.images, data.images)
     np.testing.assert_array_equal(last.images, data.images[1000:])
+
+
+def test_a_class_that_stands_only_at_the_end_is_in_both_parts() -> None:
+    labels = [0, 1] * 50 + [0, 2] * 10  # the last sixth has all of class 2, and some of 0
+    rest, last = split(Dataset(np.zeros((120, 4), np.float32), np.array(labels)))
+    assert np.bincount(rest.labels).tolist() == [50, 42, 9]
+    assert np.bincount(last.labels).tolist() == [10, 8, 1]
 
 
 def test_a_class_with_one_image_stays_in_training() -> None:

@@ -349,6 +349,14 @@ def test_other_features_are_standardized(X) -> None:
     np.testing.assert_allclose(fitted.factor_, 1 / X.std(axis=0))
 
 
+def test_features_are_pixels_however_few_if_there_is_a_convolution() -> None:
+    X = np.random.default_rng(0).integers(0, 256, (40, 25), np.uint8)
+    y = np.arange(40) % 2
+    pictures = small(epochs=1, conv=((2, 2, 1),)).fit(X, y)
+    assert (pictures.offset_, pictures.factor_) == (0.0, 1 / 256)
+    np.testing.assert_allclose(small(epochs=1).fit(X, y).offset_, X.mean(axis=0))
+
+
 def test_a_constant_feature_becomes_0() -> None:
     X = np.column_stack([IRIS[0], np.full(150, 7.0)])
     fitted = small().fit(X, IRIS[1])

@@ -1,7 +1,7 @@
 """Recipes: networks beyond the book, each with the settings that train it.
 
-Each is a rung of the ladder in results/LADDER.md, with a budget of seconds on one core. They were
-chosen on the validation set.
+Each is a rung of the ladder in results/LADDER.md, with a budget of seconds on one core. Layers and
+settings were chosen on the validation set; that page names the exceptions.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Recipe:
         The goal for the mean accuracy of n seeds on the test set, in percent, and the budget in
         seconds of one core.
     why : str
-        The reasons for its choices.
+        The reasons for its choices, with accuracies on the validation set.
+    stretch : (float, float), optional
+        A harder goal, like ``goal`` and ``seconds``.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Recipe:
     distortion: RandomShift | RandomAffine | ElasticDistortion | None = None
     images: int = 60_000
     plain: int = 0
+    stretch: tuple[float, float] | None = None
 
     def network(
         self,
@@ -135,8 +138,8 @@ RECIPES: dict[str, Recipe] = {
             goal=97.0,
             seconds=0.6,
             n=30,
-            why="One cycle of a large learning rate with Nesterov's momentum reaches in two epochs "
-            "what the book's network needs thirty for. Mini-batches of 100 make large products.",
+            why="With a one-cycle schedule, a large learning rate and Nesterov's momentum, two "
+            "epochs are enough. Mini-batches of 100 make large products.",
         ),
         Recipe(
             "five-seconds",
@@ -148,8 +151,8 @@ RECIPES: dict[str, Recipe] = {
             goal=98.3,
             seconds=5,
             n=10,
-            why="Batch normalization allows a large rate for more neurons; shifts by a pixel keep "
-            "them from learning the images by heart.",
+            why="Batch normalization allows a large learning rate. Shifts by a pixel gained 0.28 "
+            "points (n 3).",
         ),
         Recipe(
             "fast-conv",
@@ -160,8 +163,9 @@ RECIPES: dict[str, Recipe] = {
             goal=99.0,
             seconds=10,
             n=30,
+            stretch=(99.0, 6),
             why="Few maps in the first convolution, whose outputs are the largest arrays, leave "
-            "time for a second epoch.",
+            "time for a second epoch. That gained 0.13 points over one epoch with more maps (n 3).",
         ),
         Recipe(
             "conv-minutes",
@@ -173,7 +177,8 @@ RECIPES: dict[str, Recipe] = {
             goal=99.6,
             seconds=300,
             n=10,
-            why="Chapter 6's two convolutions, with distortions.",
+            why="The two convolutions of chapter 6, with batch normalization, distortions and an "
+            "average of the weights.",
         ),
         Recipe(
             "conv-best",
@@ -188,8 +193,10 @@ RECIPES: dict[str, Recipe] = {
             goal=99.7,
             seconds=1800,
             n=10,
-            why="Pooling after the first convolution halves the work of an epoch: twice the epochs "
-            "are worth more than another convolution or more maps.",
+            stretch=(99.74, 1800),
+            why="Pooling after the first convolution halves the work of an epoch. In runs of four "
+            "minutes this gave 99.59 %, against 99.48 with another convolution and 99.50 with more "
+            "maps (n 1).",
         ),
         Recipe(
             "dense",
@@ -202,8 +209,9 @@ RECIPES: dict[str, Recipe] = {
             goal=98.9,
             seconds=900,
             n=10,
-            why="Dropout, also of pixels, and batch normalization regularize; nothing is known "
-            "about images.",
+            stretch=(98.95, 900),
+            why="Batch normalization gained about 0.2 points. Other choices differed by less than "
+            "0.05 (n 1).",
         ),
         Recipe(
             "dense-distorted",
@@ -215,8 +223,10 @@ RECIPES: dict[str, Recipe] = {
             goal=99.5,
             seconds=1800,
             n=5,
-            why="Distortions tell a dense network what a convolution knows, and regularize enough "
-            "without dropout. Epochs are worth more than neurons.",
+            stretch=(99.6, 1800),
+            why="Distortions teach a dense network what a convolution has built in. In runs of "
+            "four minutes, 25 epochs of this network gave 99.39 %, and 20 epochs of one with 1,500 "
+            "neurons in its first layer 99.29 (n 1).",
         ),
     )
 }

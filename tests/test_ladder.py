@@ -60,14 +60,18 @@ def row(page: str, begin: str) -> list[str]:
 # The page.
 
 
+PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+
+
 def test_a_rung_is_shown_with_spread_seconds_and_twin(results: Path) -> None:
     cells = row(render(results), "first second")
-    assert cells[2:7] == [
+    assert cells[1:7] == [
         "97.00 in 0.6 s",
-        "0.010 short, 0.1 s over",
-        "96.99\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.09",
+        "no, 0.010 points short and 0.1 s over",
+        "",
+        f"96.99{PM}0.09",
         "3 of 30 planned",
-        "0.7 s",
+        "0.7 s (0.5 to 0.9)",
     ]
     assert cells[8] == "60,000 x 2"
     assert cells[10:] == ["97.11", "1", "1.5 s"]
@@ -76,10 +80,68 @@ def test_a_rung_is_shown_with_spread_seconds_and_twin(results: Path) -> None:
     )  # TFLOP
 
 
-def test_an_ensemble_is_shown_with_its_members_vote_and_shifts(results: Path) -> None:
-    assert row(render(results), "2 of `conv-best`")[1:] == [
-        *("99.705", "99.80", "99.77", "99.81", "3,600", "yes")
+def test_two_seeds_have_no_spread(results: Path) -> None:
+    (results / "ladder" / "first-second" / "seed-10.json").unlink()
+    assert row(render(results), "first second")[4] == "96.95"
+
+
+def add_conv_best(results: Path, correct: int, seconds: float) -> None:
+    """Write invented records of conv-best: three seeds, two images apart."""
+    net = RECIPES["conv-best"].network(rng=0)
+    for seed in range(3):
+        found = correct + 2 * (seed - 1)
+        run = as_record("conv-best", seed, net, found, 10_000, 60_000, seconds)
+        write(results / "ladder" / "conv-best" / f"seed-{seed}.json", run)
+
+
+def test_a_stretch_goal_is_shown_beside_the_goal(results: Path) -> None:
+    add_conv_best(results, 9971, 900.0)
+    assert row(render(results), "conv, best")[1:4] == [
+        *("99.70 in 1,800 s", "yes", "99.74 in 1,800 s: no, 0.030 points short")
     ]
+
+
+def test_what_was_missed_is_listed_with_the_time_that_was_left(results: Path) -> None:
+    add_conv_best(results, 9968, 900.0)
+    path = results / "ladder" / "ensemble-conv-best.json"
+    write(path, json.loads(path.read_text()) | {"correct": 9974})
+    missed = render(results).partition("## What was missed")[2].partition("##")[0]
+    lines = [line for line in missed.splitlines() if line.startswith("- ")]
+    # The sd is 0.02 points, and the standard error of three seeds 0.0115.
+    assert lines[1] == (
+        "- `conv-best`: 0.020 points below 99.70, or 1.7 standard errors, in 50 % of the time that "
+        "it may take"
+    )
+    assert lines[0].startswith("- `first-second`: 0.010 points below 97.00")
+    assert "0.050 points below 99.79, in 20 % of the time; it is 0.035 above the mean" in lines[2]
+    add_conv_best(results, 9970, 900.0)
+    assert "- `conv-best`: " not in render(results)
+
+
+def test_a_recipe_is_shown_with_its_settings_and_reasons(results: Path) -> None:
+    add_conv_best(results, 9971, 900.0)
+    network, training, distortion, why = row(render(results), "`conv-best`")[1:]
+    assert network.startswith("Conv(32, 5x5, identity, pool 2) - BatchNorm(relu) - ")
+    assert training == (
+        "mini-batches of 100, eta 0.1, cosine, warm-up of 1 epoch, Nesterov momentum 0.9, "
+        "lmbda 25, label smoothing 0.05, average 0.003"
+    )
+    assert distortion == (
+        "ElasticDistortion(sigma=4.0, alpha=20, affine=RandomAffine(rotation=10, skew=0.1, "
+        "scale=0.1, translation=2)), without it for 1 epoch at the end"
+    )
+    assert why == RECIPES["conv-best"].why
+    assert row(render(results), "`first-second`")[3] == ""
+
+
+def test_an_ensemble_is_shown_with_its_members_vote_and_shifts(results: Path) -> None:
+    cells = row(render(results), "2 of `conv-best`")[1:]
+    assert cells[:5] == ["99.705", "99.80", "99.77", "99.81", "3,600"]
+    assert cells[5:8] == ["", "yes", "99.82: no, 0.020 points short"]
+    add_conv_best(results, 9971, 900.0)
+    page = render(results)
+    flop = float(row(page, "conv, best")[7])
+    assert float(row(page, "2 of `conv-best`")[6]) == pytest.approx(2 * flop, rel=0.01)
 
 
 def test_what_has_not_run_is_listed_and_nothing_else_is_shown(
@@ -104,10 +166,8 @@ def test_what_has_not_run_is_listed_and_nothing_else_is_shown(
 
 def test_what_did_not_pay_is_listed_if_there_is_a_file(results: Path) -> None:
     assert "tried and not used" not in render(results)
-    tried = {"what": "Adam", "instead_of": "momentum", "validation": 99.5, "note": "slower"}
-    write(
-        results / "ladder" / "tried.json", [tried, tried | {"what": "b", "validation": "98 (n 2)"}]
-    )
+    tried = {"what": "Adam", "instead_of": "momentum", "accuracy": 99.5, "note": "slower"}
+    write(results / "ladder" / "tried.json", [tried, tried | {"what": "b", "accuracy": "98 (n 2)"}])
     page = render(results)
     assert row(page, "Adam") == ["Adam", "momentum", "99.50 %", "slower"]
     assert row(page, "b |")[2] == "98 (n 2)"
@@ -115,7 +175,7 @@ def test_what_did_not_pay_is_listed_if_there_is_a_file(results: Path) -> None:
 
 def test_environments_are_counted_and_name_pytorch(results: Path) -> None:
     page = render(results)
-    assert "- 3 runs: " in page
+    assert "- 4 runs: " in page  # the ensemble is one
     [line] = [line for line in page.splitlines() if line.startswith("- 1 run: ")]
     assert "PyTorch 2.99, one thread" in line
 
@@ -149,6 +209,28 @@ def test_the_picture_shows_means_and_seconds_of_what_is_there(
     low, high = ax.get_ylim()
     assert low > high  # accuracy grows upward
     assert not draw(tmp_path / "nothing").axes[0].lines
+
+
+def test_few_seeds_are_drawn_open_and_not_compared(results: Path, record: dict[str, Any]) -> None:
+    def drawn() -> tuple[set[str], int]:
+        lines = draw(results).axes[0].lines
+        fills = {str(line.get_markerfacecolor()) for line in lines if line.get_marker() == "s"}
+        return fills, sum(line.get_color() == "gray" for line in lines)
+
+    assert drawn() == ({"white"}, 0)
+    torch = record["environment"] | {"torch": "2.99", "threads": 1}
+    for seed in (1, 2):
+        twin = record | {"environment": torch, "seed": seed}
+        write(results / "ladder" / "first-second" / f"torch-seed-{seed}.json", twin)
+    fills, compared = drawn()
+    assert "white" not in fills
+    assert compared == 1
+
+
+def test_marks_name_their_authors(results: Path) -> None:
+    texts = {text.get_text() for text in draw(results).axes[1].texts}
+    assert "99.30  dense, elastic distortions (Simard)" in texts
+    assert "99.60  book: one network" in texts
 
 
 def test_labels_stand_apart_in_their_order() -> None:

@@ -183,12 +183,17 @@ def test_a_finished_run_of_the_ladder_is_not_run_again(
 ) -> None:
     path = ladder_run.result_path(tmp_path, "conv-minutes", 0)
     path.parent.mkdir(parents=True)
-    path.write_text("{}")
+    net = RECIPES["conv-minutes"].network(rng=0)
+    record = ladder_run.as_record("conv-minutes", 0, net, 9961, 10_000, 60_000, 231.0)
+    path.write_text(json.dumps(record))
     monkeypatch.setattr(ladder_run, "_train", None)
     ladder.main(["run", "conv-minutes", "--seeds", "0", "--results", str(tmp_path)])
     assert "there already" in capsys.readouterr().out
     ladder.main(["list", "--results", str(tmp_path)])
-    assert " 1 of  2 seeds  conv, minutes" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "conv-minutes      1 of  2 seeds: 99.61 % in 231 core-seconds\n" in listed
+    assert "first-second      0 of 30 seeds\n" in listed
+    assert RECIPES["five-seconds"].why in " ".join(listed.split())
 
 
 def test_train_takes_a_recipe_and_resumes_it(small: Recipe, tmp_path: Path) -> None:

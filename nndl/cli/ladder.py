@@ -9,12 +9,14 @@ nndl ladder report
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from nndl.cli.options import Parser, import_plots, path_of, program_name, whole_number
 from nndl.files import make_folder, write_text
 from nndl.ladder import ensemble
-from nndl.ladder.run import result_path, run
+from nndl.ladder.records import load_rung
+from nndl.ladder.run import run
 from nndl.recipes import RECIPES
 
 RESULTS = Path("results")  # in the current folder
@@ -37,7 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog=program_name("ladder"), description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    sub = commands.add_parser("list", help="list the recipes with their finished seeds")
+    sub = commands.add_parser("list", help="list the recipes, what they reached, and why")
     sub.set_defaults(command=list_all)
 
     sub = commands.add_parser(
@@ -70,10 +72,13 @@ def _add_recipes(parser: argparse.ArgumentParser, seeds: str) -> None:
 
 
 def list_all(args: argparse.Namespace) -> None:
-    """Print every recipe with its number of finished seeds."""
+    """Print every recipe with its number of finished seeds, what they reached, and its reasons."""
     for name, recipe in RECIPES.items():
-        done = sum(result_path(args.results, name, seed).exists() for seed in range(recipe.n))
-        print(f"{name:16s} {done:2d} of {recipe.n:2d} seeds  {recipe.title}")
+        rung = load_rung(args.results / "ladder", name)
+        done = f"{len(rung or ()):2d} of {recipe.n:2d} seeds"
+        found = f": {rung.mean:.2f} % in {rung.seconds:.3g} core-seconds" if rung else ""
+        print(f"{name:16s} {done}{found}")
+        print(textwrap.fill(recipe.why, initial_indent=" " * 17, subsequent_indent=" " * 17))
 
 
 def run_all(args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nndl.ladder.marks import MARKS
+from nndl.ladder.marks import MARKS, Mark
 from nndl.ladder.records import Rung, load_ensemble, load_rung
 from nndl.plots import COLORS
 from nndl.recipes import RECIPES
@@ -20,6 +20,8 @@ __all__ = ["draw"]
 
 LOWEST, HIGHEST = 96.5, 99.85  # percent
 BOOK = "#9c2a5f"  # dark enough for small text
+FEW = 3  # with fewer seeds, a point has no bar, is open, and is compared with nothing
+TIMES = {"1 s": 1, "10 s": 10, "1 min": 60, "10 min": 600, "1 h": 3600, "10 h": 36_000}
 TICKS = (97, 98, 99, 99.5, 99.7, 99.8)
 
 
@@ -36,15 +38,16 @@ def draw(results: Path) -> Figure:
         for name in RECIPES:
             ours, theirs = load_rung(folder, name), load_rung(folder, name, twin=True)
             ensemble = load_ensemble(folder, name)
-            if ours and theirs:
+            if ours and theirs and min(len(ours), len(theirs)) >= FEW:
                 ends = (ours.seconds, theirs.seconds), (_error(ours.mean), _error(theirs.mean))
                 ax.plot(*ends, color="gray", lw=0.7, zorder=1)
             if ours:
-                labels["nndl"] = _point(ax, ours, "o", COLORS[0])
+                labels.setdefault("nndl", _point(ax, ours, "o", COLORS[0]))
                 at = (ours.seconds, _error(ours.mean))
                 ax.annotate(name, at, xytext=(6, -11), textcoords="offset points", fontsize=8)
             if theirs:
-                labels["PyTorch, the same recipe"] = _point(ax, theirs, "s", COLORS[1])
+                point = _point(ax, theirs, "s", COLORS[1])
+                labels.setdefault("PyTorch, the same recipe", point)
             if ensemble:
                 at = (ensemble["seconds"], _error(100 * ensemble["correct"] / ensemble["of"]))
                 [mark] = ax.plot(*at, "D", color=COLORS[2])
@@ -55,10 +58,13 @@ def draw(results: Path) -> Figure:
         if labels:
             ax.legend(labels.values(), labels.keys(), loc="lower right")
         ax.set(xscale="log", yscale="log", ylim=(100 - LOWEST, 100 - HIGHEST))
-        ax.set_xlim(0.3, 3 * max([300.0, *(x for line in ax.lines for x in line.get_xdata())]))
-        ax.set(xlabel="core-seconds of training", ylabel="test accuracy (%), error on a log scale")
+        longest = max([300.0, *(x for line in ax.lines for x in line.get_xdata())])
+        ax.set_xlabel("CPU time of training on one core")
+        ax.set_ylabel("test accuracy (%), on a log scale of errors")
+        ax.set_xticks([*TIMES.values()], [*TIMES])
         ax.set_yticks([100 - tick for tick in TICKS], [f"{tick:g}" for tick in TICKS])
         ax.minorticks_off()
+        ax.set_xlim(0.3, 3 * longest)
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
         _marks(strip)
@@ -73,9 +79,10 @@ def _error(accuracy: float) -> float:
 def _point(ax: Axes, rung: Rung, marker: str, color: str) -> Any:
     """Draw the mean accuracy of a rung with a bar of one sd up and down."""
     at, sd = (rung.seconds, _error(rung.mean)), rung.sd
+    fill = color if len(rung) >= FEW else "white"
     # Not below the axis, where a logarithm has no end.
     bar = None if sd is None else [[min(sd, at[1] - _error(100))], [sd]]
-    return ax.errorbar(*at, yerr=bar, fmt=marker, color=color, capsize=3, ms=5)
+    return ax.errorbar(*at, yerr=bar, fmt=marker, color=color, mfc=fill, capsize=3, ms=5)
 
 
 def _marks(ax: Axes) -> None:
@@ -85,11 +92,19 @@ def _marks(ax: Axes) -> None:
     for mark, error, beside in zip(marks, errors, _apart(errors), strict=True):
         color = BOOK if mark.book else "black"
         ax.plot((0, 0.06, 0.12), (error, error, beside), color=color, lw=1)
-        ax.text(0.14, beside, f"{mark.accuracy:g}  {mark.label}", color=color, size=8, va="center")
+        ax.text(
+            0.14, beside, f"{mark.accuracy:.2f}  {_named(mark)}", color=color, size=8, va="center"
+        )
     ax.set(xlim=(0, 1), xticks=[], title="the book and others, by accuracy only")
     ax.title.set_fontsize(9)
     ax.tick_params(axis="y", length=0, labelleft=False)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def _named(mark: Mark) -> str:
+    """Return the label with the author, who stands in the brackets of a linked source."""
+    author = "" if mark.book else mark.source.partition("]")[0].removeprefix("[")
+    return f"{mark.label} ({author.split()[0].rstrip(',')})" if author else mark.label
 
 
 def _apart(errors: Sequence[float], gap: float = 0.045) -> Any:

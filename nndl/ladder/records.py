@@ -48,7 +48,7 @@ _ENSEMBLE = {
     "seconds": float,
     "environment": dict,
 }
-_TRIED = [{"what": str, "instead_of": str, "validation": float | str, "note": str}, 1000]
+_TRIED = [{"what": str, "instead_of": str, "accuracy": float | str, "note": str}, 1000]
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,18 @@ class Rung:
 
     @property
     def sd(self) -> float | None:
-        """The standard deviation of the accuracy over seeds; None for one seed."""
-        return stdev(self.accuracies) if len(self.runs) > 1 else None
+        """The standard deviation of the accuracy over seeds; None for fewer than three."""
+        return stdev(self.accuracies) if len(self.runs) > 2 else None
+
+    @property
+    def times(self) -> list[float]:
+        """The core-seconds that training took, by seed."""
+        return [run["seconds"] for run in self.runs]
 
     @property
     def seconds(self) -> float:
-        """The median of the core-seconds that training took."""
-        return float(median(run["seconds"] for run in self.runs))
+        """The median of the core-seconds."""
+        return float(median(self.times))
 
     def __len__(self) -> int:
         return len(self.runs)

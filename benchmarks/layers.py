@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable
-from math import prod
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -19,8 +18,9 @@ from contestants.with_nndl import network
 from races import RACES
 
 from nndl.cli.options import whole
+from nndl.inference import work
 from nndl.parallel import computing
-from nndl.step import Step, Weights
+from nndl.step import Step
 
 NAMES = [name for name, race in RACES.items() if not (race.task.book or race.inference)]
 PARTS = ("forward", "delta", "backward", "update")
@@ -70,10 +70,7 @@ def profile(name: str, threads: int, steps: int) -> None:
             start = perf_counter()
             net.take_step(x, y, rng, step)
             total.append(perf_counter() - start)
-    works = []
-    for layer in net.layers:
-        places = prod(getattr(layer, "shape_z", ())[:2])
-        works.append(2 * layer.w.size * places if isinstance(layer, Weights) else 0)
+    works = [2 * work([layer]) for layer in net.layers]
     passes = 3 * sum(works) - works[0]  # the first layer has no layer below to pass delta to
     seconds = median(total) / m
     print(
@@ -82,10 +79,10 @@ def profile(name: str, threads: int, steps: int) -> None:
     )
     print(f"{passes / seconds / 1e9:.0f} GFLOP/s; sgemm {gemm_rate():.0f} on one thread")
     print(f"{'':32s}{''.join(f'{part:>10s}' for part in PARTS)}   GFLOP/s")
-    for layer, by_part, work in zip(net.layers, times, works, strict=True):
+    for layer, by_part, flop in zip(net.layers, times, works, strict=True):
         us = [1e6 * median(by_part[part]) / m if by_part[part] else 0.0 for part in PARTS]
-        flop = work * (2 if layer is net.layers[0] else 3)
-        rate = f"{flop / sum(us) / 1e3:9.0f}" if work else ""
+        flop *= 2 if layer is net.layers[0] else 3
+        rate = f"{flop / sum(us) / 1e3:9.0f}" if flop else ""
         print(f"{layer!s:32s}{''.join(f'{v:10.1f}' for v in us)} {rate}")
 
 

@@ -203,6 +203,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--show", type=path_of, metavar="FILE", help="print the tables of a --json file, and stop"
     )
     args = parser.parse_args(argv)
+    if args.images and args.images > 50_000:
+        parser.error(f"--images must be 50,000 at most, the training images, not {args.images:,}")
     for name in args.races:
         if name not in RACES:
             parser.error(f"there is no race {name!r}: choose from {', '.join(RACES)}")

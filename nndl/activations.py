@@ -79,7 +79,7 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """tanh(z), equation (109) of the book; its derivative is 1 - a^2."""
+    """tanh(z), equation (110) of the book; its derivative is 1 - a^2."""
 
     name = "tanh"
 
@@ -110,7 +110,7 @@ class ScaledTanh(Activation):
 
 
 class ReLU(Activation):
-    """max(0, z); its derivative is 1 where z > 0 and, by convention, 0 elsewhere."""
+    """max(0, z), equation (112); its derivative is 1 where z > 0 and, by convention, else 0."""
 
     name = "relu"
 

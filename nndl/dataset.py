@@ -44,7 +44,7 @@ class Dataset:
         Found from ``images`` if they have more than two dimensions; rows of a square number of
         pixels are square images; else None.
     weights : ndarray of floats, shape (n,), optional
-        What the cost of each image is multiplied by, 0 or more. With a mean of 1 they keep the
+        The factor of each image's cost, 0 or more. With a mean of 1 they keep the
         meaning of eta and lmbda.
 
     Raises
@@ -286,8 +286,10 @@ def _advice_on_labels(labels: NDArray[np.generic]) -> str:
             "one-hot labels become integers by labels.argmax(axis=1), and several labels of an "
             "image are floats, labels.astype(numpy.float32)"
         )
-    if labels.dtype.kind in "fb":
+    if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and (labels == np.rint(labels)).all()):
         return "convert them with labels.astype(int)"
+    if labels.dtype.kind == "f":
+        return "real values are desired outputs, of the shape of labels[:, None]"
     if labels.dtype.kind not in "iu":
         return "names become integers by numpy.unique(labels, return_inverse=True)[1]"
     return "give as many labels as images"

@@ -11,7 +11,7 @@ from nndl._typing import Array
 from nndl.network import Network
 from nndl.rng import generator
 from nndl.threads import one_thread
-from nndl.validation import as_columns, as_targets
+from nndl.validation import as_columns, as_targets, check
 
 __all__ = ["gradient_check"]
 
@@ -49,7 +49,7 @@ def gradient_check(
     Raises
     ------
     ValueError
-        If h is not positive, or x or y does not fit the network.
+        If h is not positive and finite, or x or y does not fit the network.
 
     Examples
     --------
@@ -60,8 +60,7 @@ def gradient_check(
     >>> gradient_check(Network([4, 6, 3], rng=0), x, y) < 1e-7
     True
     """
-    if not h > 0:
-        raise ValueError(f"h must be a small positive number, like 1e-5, not {h!r}")
+    check(h=h)
     net = net.astype(np.float64)
     columns = as_columns(x, net.n_in, net.dtype)
     targets = as_targets(y, net.n_out, columns.shape[1], net.dtype)

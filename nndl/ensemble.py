@@ -9,16 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from nndl import validation
 from nndl._typing import Array
-from nndl.activations import softmax
+from nndl.activations import Activation, softmax
 from nndl.costs import log_likelihood
-from nndl.data.augment import shift
-from nndl.inference import infer
+from nndl.data.augment import POSITIONS, shift
+from nndl.inference import gathered, infer
 from nndl.layers import Layer
 from nndl.network import Network
 
 __all__ = ["Ensemble", "plurality", "shifted_proba"]
-
-POSITIONS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # (dx, dy), as the book expands MNIST
 
 
 class Ensemble:
@@ -78,21 +76,24 @@ class Ensemble:
     def predict_proba(self, images: ArrayLike) -> Array:
         """Return the mean probability of each label, (n, n_out), for rows of images (n, n_in).
 
-        Raises ValueError as `Network.predict_proba`.
+        Raises ValueError unless the outputs of all networks are sigmoid or softmax.
         """
-        return _outputs(self, _columns(self, images)).T
+        return gathered(self, _columns(self, images).T)[1].T
 
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
-        """Return the label of the largest mean probability for rows of images (n, n_in)."""
-        labels: NDArray[np.intp] = _outputs(self, _columns(self, images)).argmax(axis=0)
+        """Return the label of the largest mean probability for rows of images (n, n_in).
+
+        Raises ValueError as `predict_proba`.
+        """
+        labels: NDArray[np.intp] = gathered(self, _columns(self, images).T)[1].argmax(axis=0)
         return labels
 
     def vote(self, images: ArrayLike) -> NDArray[np.intp]:
         """Return the label that most networks predict for rows (n, n_in): see `plurality`."""
         x = _columns(self, images)
-        return plurality(np.stack([_outputs(net, x).argmax(axis=0) for net in self.nets]))
+        return plurality(np.stack([gathered(net, x.T)[1].argmax(axis=0) for net in self.nets]))
 
-    # What measures a network asks of it.
+    # The interface of `nndl.inference.Classifier`.
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -114,7 +115,12 @@ class Ensemble:
         a = np.zeros((self.n_out, x.shape[1]), self.dtype)
         for net in self.nets:
             z, _ = net.outputs(x.astype(net.dtype, copy=False))
-            a += net.output.activation.probabilities(z)
+            activation = net.output.activation
+            if type(activation).probabilities is Activation.probabilities:
+                raise ValueError(
+                    f"{activation} outputs are not probabilities: use vote, which needs none"
+                )
+            a += activation.probabilities(z)
         a /= len(self.nets)
         return np.log(np.maximum(a, np.finfo(self.dtype).tiny)), a
 
@@ -137,19 +143,10 @@ def _columns(net: Network | Ensemble, images: ArrayLike) -> Array:
     return validation.rows_as_columns(images, net.n_in, net.dtype)
 
 
-def _outputs(net: Network | Ensemble, x: Array) -> Array:
-    """Return the outputs, (n_out, m), for columns x that are validated."""
-    a = np.empty((net.n_out, x.shape[1]), net.dtype)
-    for some, _, a_some in infer(net, x.T):
-        a[:, some] = a_some
-    return a
-
-
 def plurality(labels: NDArray[np.integer]) -> NDArray[np.intp]:
     """Return the most frequent label of each column, (n,), for the labels of k voters, (k, n).
 
-    Of labels that are equally frequent, the one counts that an earlier voter chose, as in the
-    book's program (chapter 6).
+    Of labels that are equally frequent, the one that an earlier voter chose wins.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from nndl.validation import pixels_as_columns
 if TYPE_CHECKING:
     from nndl.layers import Layer
 
-__all__ = ["Classifier", "infer"]
+__all__ = ["Classifier", "gathered", "infer", "work"]
 
 WORK = 2**27  # multiplications that are worth starting threads for, about: 1 ms of a core
 IMAGES = 1000  # at a time, at most
@@ -25,7 +25,11 @@ LARGEST = 2**22  # numbers in the outputs of a layer at a time: few weights can 
 
 
 class Classifier(Protocol):
-    """What inference and measurement ask of a network: `Network` and `Ensemble` have it."""
+    """The interface that inference and metrics use: that of `Network` and `Ensemble`."""
+
+    @property
+    def n_out(self) -> int:
+        """Outputs."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -52,12 +56,20 @@ def work(layers: Iterable[Layer]) -> int:
     )
 
 
+def gathered(net: Classifier, images: NDArray[Any]) -> tuple[Array, Array]:
+    """Return z and a of the last layer, (n_out, n), for checked rows of images."""
+    z, a = np.empty((2, net.n_out, len(images)), net.dtype)
+    for rows, z_rows, a_rows in infer(net, images):
+        z[:, rows], a[:, rows] = z_rows, a_rows
+    return z, a
+
+
 def infer(
     net: Classifier, images: NDArray[Any], threads: int | None = None
 ) -> Iterator[tuple[slice, Array, Array]]:
     """Yield (rows, z, a) of the last layer for checked rows of images, some rows at a time.
 
-    The blocks of rows are worked on side by side, and depend on shapes alone.
+    The blocks of rows are computed in parallel, and depend on shapes alone.
     """
     widest = max(prod(getattr(layer, "shape_out", ())) for layer in net.layers)
     m = max(1, min(IMAGES, LARGEST // max(widest, *(len(b) for b in net.biases))))

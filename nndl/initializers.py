@@ -75,7 +75,7 @@ class Initializer:
 
     def __reduce__(self) -> Any:
         if INITIALIZERS.get(self.name) is self:
-            return self.name.replace("-", "_")  # copying and unpickling return this object
+            return self.name  # copying and unpickling return this object
         return object.__reduce__(self)
 
 

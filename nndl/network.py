@@ -15,7 +15,7 @@ from nndl import validation
 from nndl._typing import Array
 from nndl.batches import Transform, mini_batches
 from nndl.dataset import Dataset
-from nndl.inference import infer
+from nndl.inference import gathered
 from nndl.layers import Layer
 from nndl.parallel import computing
 from nndl.rng import Rng, Streams, generator
@@ -57,14 +57,21 @@ class Network(Stack):
     # Inference.
 
     def feedforward(self, x: ArrayLike) -> Array:
-        """Return the outputs, (n_out, m), for inputs x, (n_in, m); ``net(x)`` is the same."""
+        """Return the outputs, (n_out, m), for inputs x, (n_in, m); ``net(x)`` is the same.
+
+        uint8 is raw and divided by 256, here and in all methods.
+        """
         with computing():
             return self.outputs(validation.as_columns(x, self.n_in, self.dtype))[1]
 
-    __call__ = feedforward
+    def __call__(self, x: ArrayLike) -> Array:
+        return self.feedforward(x)
 
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
-        """Return the label, the number of the largest output, for rows of images (n, n_in)."""
+        """Return the label, the number of the largest output, for rows of images (n, n_in).
+
+        Other integers than uint8 are raw pixels if they go beyond 16.
+        """
         labels: NDArray[np.intp] = self._infer(images)[1].argmax(axis=0)
         return labels
 
@@ -77,11 +84,7 @@ class Network(Stack):
         return self.output.activation.probabilities(self._infer(images)[0]).T
 
     def _infer(self, images: ArrayLike) -> tuple[Array, Array]:
-        x = validation.rows_as_columns(images, self.n_in, self.dtype)
-        z, a = np.empty((2, self.n_out, x.shape[1]), self.dtype)
-        for some, z_some, a_some in infer(self, x.T):
-            z[:, some], a[:, some] = z_some, a_some
-        return z, a
+        return gathered(self, validation.rows_as_columns(images, self.n_in, self.dtype).T)
 
     def outputs(self, x: Array) -> tuple[Array, Array]:
         """Return z and a of the last layer, (n_out, m), for columns x that are validated."""
@@ -216,7 +219,8 @@ class Network(Stack):
         transform : callable (images (k, n_in), Generator) -> images (k, n_in), optional
             Augmentation of the images before they enter the mini-batches.
         stop : callable (images done in this epoch) -> bool
-            Called after each chunk of 500 images, or each larger mini-batch; true ends training.
+            Called after each chunk of 500 images, or each larger mini-batch, but not at the end of
+            an epoch, where the caller can stop iterating; true ends training.
         skip, first : int
             To resume: the images done when `stop` was called, and the number of the first epoch.
         threads : int, optional
@@ -225,14 +229,17 @@ class Network(Stack):
         Raises
         ------
         TypeError, ValueError
-            If the data does not fit the network, or an argument is out of its range.
+            If the data does not fit the network, an argument is out of its range, or the
+            parameters are not finite already.
         DivergedError
             If the parameters are no longer finite.
         """
         validation.check_dataset(training, self.n_in, self.n_out, self.cost)
         validation.check(epochs=epochs, mini_batch_size=mini_batch_size, lmbda=lmbda, first=first)
         validation.check(lmbda_l1=lmbda_l1, mu=mu, eta=1.0 if callable(eta) else eta)
-        validation.check(threads=threads)
+        validation.check(label_smoothing=label_smoothing, threads=threads)
+        validation.check_nesterov(nesterov, mu)
+        validation.check_initial(self.state)
         validation.check_epoch(training, mini_batch_size, skip, transform)
         targets = training.targets(self.n_out, self.dtype, label_smoothing)
         streams, n = rng if isinstance(rng, Streams) else Streams(rng), len(training)

@@ -1,7 +1,7 @@
 """Threads that share the work of a layer, with the same bits for any number of them.
 
 A layer cuts its work into parts whose sizes depend on shapes alone, and adds up results in their
-order. `run` computes the parts side by side. NumPy and the gemm of `nndl.released` compute without
+order. `run` computes the parts in parallel. NumPy and the gemm of `nndl.released` compute without
 the GIL, so the parts do run in parallel if each takes much longer than Python's own work for it.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, Token
+from numbers import Integral
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -51,6 +52,11 @@ class computing(AbstractContextManager[None]):
     threads : int, optional
         By default those of the context around this one, or all cores.
 
+    Raises
+    ------
+    ValueError
+        If threads is not a whole number, 1 or more.
+
     Examples
     --------
     >>> from nndl import Network, synthetic_digits
@@ -62,6 +68,9 @@ class computing(AbstractContextManager[None]):
     """
 
     def __init__(self, threads: int | None = None) -> None:
+        number: Any = 1 if threads is None else threads
+        if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+            raise ValueError(f"threads must be a whole number, 1 or more, not {threads!r}")
         self.threads, self.blas = threads, one_thread()
 
     def __enter__(self) -> None:
@@ -96,6 +105,9 @@ def run(m: int, part: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
                     except IndexError:  # another thread has taken the last one
                         return
                     results[i] = part(*calls[i])
+        except BaseException:
+            left.clear()  # nobody needs the rest
+            raise
         finally:
             _THREADS.reset(token)
 

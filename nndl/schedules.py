@@ -46,7 +46,7 @@ def scheduled(eta: float, schedule: str, epochs: int, warmup: float) -> Callable
     """Return the learning rate as a function of the epochs done, a float.
 
     In the first ``warmup`` epochs it rises linearly from 0 to eta (Goyal et al. 2017); the
-    schedule takes the rest.
+    schedule covers the others.
     """
     factor = SCHEDULES[schedule]
 

@@ -35,9 +35,11 @@ __all__ = [
     "check_drawn",
     "check_finite",
     "check_functions",
+    "check_initial",
     "check_kinds",
     "check_layers",
     "check_n",
+    "check_nesterov",
     "check_rate",
     "check_shape",
     "check_transformed",
@@ -116,7 +118,7 @@ def check(**arguments: object) -> None:
             continue
         number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
         if not number or not isinstance(value, rule.kind) or not rule.fits(value):
-            kind = ValueError if number or rule.kind is Integral else TypeError
+            kind = ValueError if number else TypeError
             raise kind(f"{name} must be {rule.words}, not {value!r}")
 
 
@@ -125,6 +127,14 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     allowed = list(choices)
     if not any(type(value) is type(one) and value == one for one in allowed):
         raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_nesterov(nesterov: object, mu: float) -> None:
+    """Raise ValueError unless nesterov is a bool, and False without momentum."""
+    if not isinstance(nesterov, bool | np.bool_):
+        raise ValueError(f"nesterov must be False or True, not {nesterov!r}")
+    if nesterov and not mu:
+        raise ValueError("nesterov changes the momentum: give mu, like 0.9, or leave nesterov out")
 
 
 def check_n(n: int | None, lmbda: float, lmbda_l1: float) -> int:
@@ -163,11 +173,24 @@ def check_rate(
 
 def check_finite(parameters: Sequence[Array], epoch: int, eta: float) -> None:
     """Raise DivergedError if a parameter is infinite or NaN."""
-    if not all(isfinite(p.sum()) for p in parameters):
+    if not _are_finite(parameters):
         raise DivergedError(
             f"training diverged in epoch {epoch}: the parameters are no longer finite; "
             f"try a smaller eta than {eta:g}"
         )
+
+
+def check_initial(parameters: Sequence[Array]) -> None:
+    """Raise ValueError if a parameter is infinite or NaN before training."""
+    if not _are_finite(parameters):
+        raise ValueError(
+            "the parameters of the network must be finite, but some are infinite or NaN, as after "
+            "training that diverged: create the network again, or load it"
+        )
+
+
+def _are_finite(parameters: Sequence[Array]) -> bool:
+    return all(isfinite(p.sum()) for p in parameters)
 
 
 class DivergedError(ArithmeticError):
@@ -313,7 +336,7 @@ def as_columns(x: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
 
 
 def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
-    """Return images (n, n_in) as columns (n_in, n); raw uint8 pixels are divided by 256."""
+    """Return images (n, n_in) as columns (n_in, n); raw pixels are divided by 256."""
     array = _array(images)
     if array.ndim != 2 or array.shape[1] != n_in or array.dtype.kind not in "fiub":
         raise ValueError(
@@ -321,6 +344,12 @@ def rows_as_columns(images: ArrayLike, n_in: int, dtype: DTypeLike) -> Array:
             f"{array.dtype} of shape {array.shape}; reshape them, a single image to (1, {n_in})"
         )
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
+        # A Dataset decides by its largest pixel; of a few images that would be another number.
+        if 1 < (largest := array.max(initial=0)) <= 16:
+            raise ValueError(
+                f"{array.dtype} pixels up to {largest} may be raw, or the largest may be 16: give "
+                "raw pixels as uint8, and others as floats, as the network was trained with"
+            )
         array = scaled_integers(array)
     if array.dtype == np.uint8:
         return pixels_as_columns(array, dtype)
@@ -386,22 +415,25 @@ def as_permutation(order: ArrayLike, n: int) -> NDArray[np.integer]:
         array.shape != (n,)
         or array.dtype.kind not in "iu"
         or array.min() < 0
+        or array.max() >= n
         or not (np.bincount(array, minlength=n) == 1).all()
     ):
         raise ValueError(
-            f"order must return a permutation of range({n}), an index for each image, "
-            f"but returned {array.dtype} of shape {array.shape}"
+            f"order must return a permutation of range({n}), each index once, but returned "
+            f"{array.dtype} of shape {array.shape}, beginning with {array.ravel()[:5].tolist()}"
         )
     return array
 
 
 def check_transformed(rows: Array, shape: tuple[int, ...]) -> Array:
-    """Return the output of a transform; raise ValueError if it does not have this shape."""
+    """Return the output of a transform; raise ValueError unless it is finite and of this shape."""
     if np.shape(rows) != shape:
         raise ValueError(
             f"transform must return images of the shape it was given, {shape}, but "
             f"returned {type(rows).__name__} of shape {np.shape(rows)}"
         )
+    if not isfinite(rows.sum()) and not np.isfinite(rows).all():
+        raise ValueError("transform must return finite images, but returned NaN or infinity")
     return rows
 
 

@@ -140,7 +140,9 @@ def test_divergence_leaves_the_average_of_the_last_complete_epoch() -> None:
     states: list[State] = []
 
     def spoil(images: Array, rng: np.random.Generator) -> Array:
-        return images * np.float32(np.nan) if len(states) == 2 else images
+        if len(states) == 2:
+            net.weights[0][0, 0] = np.nan
+        return images
 
     with pytest.raises(DivergedError):
         train(

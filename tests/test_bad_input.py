@@ -237,7 +237,12 @@ LEARNING = [
 
 RUNNING = [
     *(
-        row(Settings, error=ValueError, says=f"{name} must be a whole.*not {v!r}", **{name: v})
+        row(
+            Settings,
+            error=TypeError if isinstance(v, str) else ValueError,
+            says=f"{name} must be a whole.*not {v!r}",
+            **{name: v},
+        )
         for name in ("epochs", "mini_batch_size", "patience", "halve_after")
         for v in (0, -1, 2.5, "3")
     ),
@@ -263,8 +268,8 @@ RUNNING = [
             "halve_after is for a constant eta: .* function": {"eta": abs, "halve_after": 2},
         }.items()
     ),
-    row(Settings, epochs=None, error=ValueError, says="epochs must be a whole.*not None"),
-    row(Settings, mini_batch_size=None, error=ValueError, says="mini_batch_size must.*not None"),
+    row(Settings, epochs=None, error=TypeError, says="epochs must be a whole.*not None"),
+    row(Settings, mini_batch_size=None, error=TypeError, says="mini_batch_size must.*not None"),
     row(training, (X.T, Y), error=TypeError, says="expected a Dataset.*not tuple"),
     row(training, 5, error=TypeError, says="expected a Dataset.*not int"),
     row(training, SHAPED, error=ValueError, says="takes 3 pixels"),
@@ -418,6 +423,8 @@ def test_a_monitored_set_named_validation_raises_value_error() -> None:
         (np.zeros((5, 1), int), r"labels.ravel\(\)$"),
         (np.eye(5), r"labels.argmax\(axis=1\)$"),
         (np.ones(5), r"labels.astype\(int\)$"),
+        (np.ones(5, bool), r"labels.astype\(int\)$"),
+        (np.full(5, 0.5), r"desired outputs, of the shape of labels\[:, None\]$"),
         (np.array(list("abcde")), "numpy.unique"),
         (np.zeros(4, int), "as many labels as images$"),
     ],

@@ -57,6 +57,7 @@ def test_convolutional_networks_train_and_predict(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["dense-30", "--only", "nobody"], "--only names no contestant: choose from "),
+        (["--images", "60000"], "--images must be 50,000 at most"),
         (["dense-31"], "no race 'dense-31': choose from dense-30, "),
         (
             ["dense-30", "--rounds", "0"],

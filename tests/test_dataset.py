@@ -498,3 +498,18 @@ def test_a_data_set_that_does_not_fit_the_network_is_refused(
     check_dataset(Dataset(FLOATS, LABELS), 6, 4)
     with pytest.raises(error, match=message):
         check_dataset(Dataset(FLOATS, LABELS)[rows], n_in, n_out)
+
+
+def test_integers_whose_scale_a_call_cannot_know_are_refused() -> None:
+    """The scale of a Dataset is that of its largest pixel; of one image it may be another."""
+    net = Network([6, 3], rng=0)
+    for large in (17, 255):
+        images = np.array([[0, 1, 2, 3, 4, large]])
+        np.testing.assert_array_equal(
+            net.predict_proba(images), net.predict_proba(images.astype(np.uint8))
+        )
+    ones = np.array([[0, 1, 1, 0, 0, 1]])
+    np.testing.assert_array_equal(net.predict_proba(ones), net.predict_proba(ones.astype(float)))
+    for method in (net.predict, net.predict_proba):
+        with pytest.raises(ValueError, match=r"int64 pixels up to 16 may be raw.*uint8"):
+            method(np.array([[0, 1, 2, 3, 4, 16]]))

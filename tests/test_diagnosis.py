@@ -156,3 +156,14 @@ def test_the_validation_accuracy_is_used_where_nothing_else_was_measured() -> No
     assert diagnose(net, DIGITS, history).startswith("validation accuracy has stayed at")
     history.epochs.pop("validation_accuracy")
     assert diagnose(net, DIGITS, history) == ""
+
+
+def test_of_many_classes_little_above_chance_is_learning() -> None:
+    labels = np.arange(620) % 62
+    data, net = Dataset(np.zeros((620, 4), np.float32), labels), Network([4, 62], rng=0)
+    series = {"training_cost": [4.1, 4.0, 3.9], "eta": [0.1] * 3}
+    for accuracy, learns in ((0.034, True), (0.02, False)):
+        history = History(series | {"training_accuracy": [accuracy] * 3})
+        text = diagnose(net, data, history)
+        assert (text == "") == learns
+    assert "stayed at 2.0 % or less" in text

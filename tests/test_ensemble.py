@@ -239,3 +239,13 @@ def test_outputs_that_are_not_probabilities_can_be_voted_on_but_not_averaged(
     assert (Ensemble(nets).vote(data.images) == nets[0].predict(data.images)).all()
     with pytest.raises(ValueError, match="not probabilities"):
         Ensemble(nets).predict(data.images)
+
+
+def test_outputs_that_are_not_probabilities_can_only_vote() -> None:
+    nets = [Network([4, 3], cost=quadratic, output=identity, rng=seed) for seed in range(3)]
+    ensemble, x = Ensemble(nets), np.eye(4)
+    for method in (ensemble.predict, ensemble.predict_proba):
+        with pytest.raises(ValueError, match="identity outputs are not probabilities: use vote"):
+            method(x)
+    labels = plurality(np.stack([net.predict(x) for net in nets]))
+    assert ensemble.vote(x).tolist() == labels.tolist()

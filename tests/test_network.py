@@ -311,7 +311,14 @@ def test_every_array_keeps_the_dtype_of_the_network(
 ) -> None:
     net, data = Network([5, 4, 3], dropout=0.2, rng=rng, dtype=dtype), draw(rng)
     eta = np.float64(0.5)  # hyper-parameters may be NumPy scalars
-    run(net, data, 2, 3, lambda epoch: eta, **{k: np.float64(v) for k, v in more.items()})
+    run(
+        net,
+        data,
+        2,
+        3,
+        lambda epoch: eta,
+        **{k: np.float64(v) if v is not True else np.True_ for k, v in more.items()},
+    )
     layers = [l for l in net.layers if isinstance(l, Dense)]
     velocities = [v for l in layers for v in (l.v_w, l.v_b) if v is not None]
     assert len(velocities) == (4 if "mu" in more else 0)
@@ -491,3 +498,55 @@ def test_repr_of_a_network() -> None:
         "Network(784 - Dense(30, sigmoid) - Dropout(0.5) - Dense(10, sigmoid), cross-entropy, "
         "23,860 parameters, float32)"
     )
+
+
+def test_calling_a_network_is_feedforward_also_of_a_subclass() -> None:
+    class Halved(Network):
+        def feedforward(self, x: Any) -> Array:
+            return super().feedforward(x) / 2
+
+    net, x = Halved([5, 3], rng=0), np.zeros((5, 1))
+    np.testing.assert_array_equal(net(x), Network([5, 3], rng=0)(x) / 2)
+
+
+def test_training_of_a_network_that_is_not_finite_does_not_blame_eta() -> None:
+    net, data = Network([5, 3], rng=0), draw(np.random.default_rng(0))
+    net.weights[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match="parameters of the network must be finite"):
+        net.sgd(data, 1, 7, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "message"),
+    [
+        ({"label_smoothing": "a"}, TypeError, "label_smoothing must be"),
+        ({"label_smoothing": 1.0}, ValueError, "label_smoothing must be"),
+        ({"nesterov": "no", "mu": 0.5}, ValueError, "nesterov must be False or True"),
+        ({"nesterov": True}, ValueError, "give mu, like 0.9"),
+    ],
+)
+def test_all_arguments_of_sgd_are_checked(
+    more: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Network([5, 3], rng=0).sgd(draw(np.random.default_rng(0)), 1, 7, 0.1, **more)
+
+
+def test_a_transform_that_returns_nan_does_not_blame_eta() -> None:
+    data, nan = draw(np.random.default_rng(0)), lambda images, rng: images * np.nan
+    with pytest.raises(ValueError, match="transform must return finite images"):
+        run(Network([5, 3], rng=0), data, 1, 7, 0.1, transform=nan)
+
+
+@pytest.mark.parametrize("wrong", [[0, 1, 2, 3, 4, 5, 10**12], [0] * 7, [-1, 1, 2, 3, 4, 5, 6]])
+def test_an_order_that_is_no_permutation_is_refused(wrong: list[int]) -> None:
+    data = draw(np.random.default_rng(0))
+    begins = rf"each index once, but returned int64 of shape \(7,\), beginning with \[{wrong[0]}, "
+    with pytest.raises(ValueError, match=begins):
+        run(Network([5, 3], rng=0), data, 1, 7, 0.1, order=lambda n: np.array(wrong))
+
+
+@pytest.mark.parametrize("h", [0, np.inf, "1e-5", True])
+def test_a_step_size_that_is_none_is_refused(h: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="h must be a small positive number"):
+        gradient_check(Network([5, 3], rng=0), np.zeros((5, 1)), [0], h=h)

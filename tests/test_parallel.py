@@ -271,3 +271,23 @@ def test_without_the_addresses_training_gives_the_same_bits(
     assert trained() == expected
     monkeypatch.undo()
     importlib.reload(released)
+
+
+def test_after_an_error_no_further_part_begins() -> None:
+    begun: list[int] = []
+
+    def part(i: int) -> None:
+        begun.append(i)
+        if i == 0:
+            raise ValueError("part 0")
+        time.sleep(0.05)
+
+    with computing(2), pytest.raises(ValueError, match="part 0"):
+        run(1, part, range(40))
+    assert len(begun) <= 4
+
+
+@pytest.mark.parametrize("threads", [0, -3, "2", 2.5, True])
+def test_a_number_of_threads_that_is_none_is_refused(threads: object) -> None:
+    with pytest.raises(ValueError, match="threads must be a whole number, 1 or more, not"):
+        computing(threads)  # type: ignore[arg-type]

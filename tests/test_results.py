@@ -12,12 +12,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.optimize import curve_fit
 
 from nndl._typing import Array
 from nndl.reproduction import jobs
 from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.experiments.record import Procedure
+from nndl.reproduction.figures import draw_by_size
 from nndl.reproduction.gallery import FIGURES, draw_all, gallery
 from nndl.reproduction.notes import NOTES, Footnotes
 from nndl.reproduction.reading import Reading, vote
@@ -129,7 +131,7 @@ def test_every_committed_result_is_a_run_of_its_experiment() -> None:
 
 
 def test_every_note_is_used_and_every_used_note_exists() -> None:
-    used = {note for e in EXPERIMENTS.values() for note in e.notes} | {"after-last-epoch"}
+    used = {note for e in EXPERIMENTS.values() for note in e.notes} | {"after-last-epoch", "ties"}
     assert used == set(NOTES)
 
 
@@ -209,3 +211,13 @@ def test_the_page_of_results_is_not_stale() -> None:
     assert (folder / "README.md").read_text(encoding="utf-8") == render(folder), (
         "results/README.md is stale: nndl reproduce report"
     )
+
+
+def test_sizes_with_different_numbers_of_seeds_are_drawn(tmp_path: Path) -> None:
+    """As after a reproduction that was interrupted."""
+    for folder in RESULTS.glob("c3-more-data-*"):
+        shutil.copytree(folder, tmp_path / "book" / folder.name)
+    (tmp_path / "book" / "c3-more-data-50000" / "seed-4.json").unlink()
+    fig = Figure()
+    draw_by_size(fig, tmp_path)
+    assert "ours, 4 seeds" in fig.axes[0].get_legend_handles_labels()[1]

@@ -8,6 +8,7 @@ import importlib
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -699,3 +700,22 @@ def test_resuming_with_other_settings_or_sets_raises_value_error(
     longer = dataclasses.replace(settings, epochs=3)
     history = train(net, TRAINING, longer, validation=VALIDATION, state=states[-1])
     assert (len(history), history.settings["epochs"]) == (3, 3)
+
+
+def test_seconds_of_training_are_without_checkpoints() -> None:
+    def save(net: Network, state: State) -> None:
+        time.sleep(0.05)
+
+    data = draw(1, 2100)
+    settings = dataclasses.replace(FAST, epochs=1)
+    history = train(fresh(), data, settings, rng=2, checkpoint=save, checkpoint_seconds=0)
+    assert history["seconds"][0] < 0.15  # four checkpoints take 0.2 s
+
+
+def test_epochs_of_settings_have_one_message() -> None:
+    for epochs in (0, -1):
+        with pytest.raises(ValueError, match=f"a whole number, 1 or more, not {epochs}$"):
+            Settings(epochs=epochs)
+    for name in ("epochs", "mini_batch_size", "eta"):
+        with pytest.raises(TypeError, match=f"{name} must be .*, not '3'$"):
+            Settings(**{name: "3"})

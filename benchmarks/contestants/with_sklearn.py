@@ -10,17 +10,17 @@ __all__ = ["train"]
 
 
 def train(task: Task) -> Contestant:
-    """Fit MLPClassifier, with its own start, shuffle and cost: softmax and log-likelihood."""
+    """Fit MLPClassifier to chapter 1, with its own start, shuffle and cost (log-likelihood)."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
         task.neurons[:-1],
-        activation="logistic" if task.book else "relu",
+        activation="logistic",
         solver="sgd",
         alpha=0.0,
         batch_size=task.batch,
-        learning_rate_init=0.5 if task.book else task.eta,
+        learning_rate_init=0.5,
         momentum=task.mu,
         max_iter=1,
         warm_start=True,

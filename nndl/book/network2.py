@@ -193,6 +193,11 @@ class Network(Adapter):
         measured = [name for name in sets if costs[name] or counts[name]]
         if early_stopping_n and "evaluation" not in measured:
             measured.append("evaluation")
+        if "evaluation" in measured and not sets["evaluation"]:
+            raise ValueError(
+                "to monitor evaluation data, or to stop early, pass evaluation_data that are not "
+                "empty: a list of tuples (x, y), as list(zip(x, y))"
+            )
         replaced = self._replaced("accuracy", "total_cost")
         examples = {name: self._examples(sets[name]) for name in measured if not replaced}
         cost: dict[str, list[float]] = {"training": [], "evaluation": []}

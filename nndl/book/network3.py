@@ -28,7 +28,7 @@ from nndl.initializers import network3, zeros
 from nndl.layers import Dense, Dropout, Layer
 from nndl.network import Network as Core
 from nndl.training.metrics import accuracy
-from nndl.validation import DivergedError
+from nndl.validation import DivergedError, check
 
 __all__ = [
     "ConvPoolLayer",
@@ -183,6 +183,7 @@ class Network:
     """
 
     def __init__(self, layers: Sequence[BookLayer], mini_batch_size: int) -> None:
+        check(mini_batch_size=mini_batch_size)
         self.layers, self.mini_batch_size = layers, mini_batch_size
         if not layers or not isinstance(layers[-1], SoftmaxLayer):
             raise ValueError(f"the last layer must be a SoftmaxLayer, not one of {layers!r}")

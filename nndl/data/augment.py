@@ -37,6 +37,7 @@ Shape = tuple[int, ...] | None
 Points = Callable[[slice, Images, Images], None]
 """Writes x and y, each (b, height, width), of the points to read in a slice of b images."""
 
+POSITIONS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # (dx, dy): the book's expanded images
 CHUNK = 500  # images that `materialize` gives to a transform at a time
 BLOCK = 2**15  # pixels that are interpolated at a time: their arrays stay in the cache
 LARGEST = 2**24  # pixels of an image with its margin: float32 counts no further
@@ -87,8 +88,7 @@ def shifted_fivefold(dataset: Dataset) -> Dataset:
     """
     n = len(dataset)
     images = np.empty((5 * n, dataset.images.shape[1]), dataset.images.dtype)
-    moves = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0)]
-    for i, (dx, dy) in enumerate(moves):
+    for i, (dx, dy) in enumerate(POSITIONS):
         images[i * n : (i + 1) * n] = shift(dataset.images, dx, dy, dataset.shape)
     return dataset.repeated(5, images, f"{dataset.name}, shifted fivefold")
 

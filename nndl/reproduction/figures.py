@@ -155,7 +155,8 @@ def draw_by_size(fig: Figure, results: Path, log: bool = False, svm: bool = Fals
     series = published()["c3-more-data"]["curves"]
     sizes = [int(size) for size in series]
     values = [_final(results, f"c3-more-data-{size}") for size in sizes]
-    _band(ax, sizes, np.array(values).T, 0, "ours")
+    n = min(map(len, values))  # of an interrupted reproduction, the seeds that all sizes have
+    _band(ax, sizes, np.array([v[:n] for v in values]).T, 0, "ours")
     theirs = [curve["evaluation_correct"][0] / 100 for curve in series.values()]
     ax.plot(sizes, theirs, marker=".", ms=5, **AUTHORS)
     if svm:

@@ -92,7 +92,7 @@ def _ensemble(networks: list[Result], footnotes: Footnotes) -> str:
     """Return the row of the vote of the dropout networks, as they are after their last epoch."""
     ours = f"{100 - len(vote(networks)) / 100:.2f}" if networks else "not run yet"
     what = f"plurality vote of the {len(networks) or 5} networks with dropout"
-    notes = footnotes.links(("after-last-epoch",))
+    notes = footnotes.links(("after-last-epoch", "ties"))
     return (
         f"| `c6-ensemble` | {what} | test accuracy, last | 99.67 | {ours} |  |  | "
         f"{1 if networks else 0} |  | {notes} |"

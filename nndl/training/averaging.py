@@ -23,7 +23,7 @@ class Average:
 
     After k steps, step i has the weight (1 - rate)^(k - i), divided by the sum of these, so that
     the initial weights have no part in it. Unlike the average of Polyak and Juditsky (1992), it
-    forgets. The network is looked at once in a chunk of mini-batches, for all steps of the chunk.
+    forgets. The network is sampled once in a chunk of mini-batches, for all steps of the chunk.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Average:
         return epoch * ceil(self.n / self.size) + ceil(done / self.size)
 
     def update(self, epoch: int, done: int) -> None:
-        """Take in the network as it is after ``epoch`` epochs and ``done`` images."""
+        """Add the network to the average, after ``epoch`` epochs and ``done`` images."""
         steps = self._steps(epoch, done)
         rate = expm1((steps - self.steps) * self.decay) / expm1(steps * self.decay)
         self.steps = steps
@@ -67,7 +67,7 @@ class Average:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Give the network the average for a while."""
+        """Replace the arrays of the network by the average, until the block ends."""
         raw = [p.copy() for p in self.net.state]
         restore(self.net, self.arrays)
         try:

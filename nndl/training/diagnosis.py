@@ -19,7 +19,7 @@ from nndl.validation import pixels_as_columns
 __all__ = ["EPOCHS", "diagnose"]
 
 EPOCHS = 3  # this many epochs at chance are more than a slow start
-MARGIN = 0.02  # accuracy above that of always guessing the most frequent class
+MARGIN = 0.02  # accuracy above chance, and half of chance at most where there are many classes
 SAMPLE = 500  # images whose activations are looked at
 FLAT = 0.0025  # a derivative below this is near 0: 1 % of the sigmoid's largest
 MOST = 0.9  # with more of its activations flat, a layer no longer learns
@@ -58,13 +58,13 @@ def diagnose(net: Network, training: Dataset, history: History) -> str:
     if measured is None or len(history) < EPOCHS:
         return ""
     accuracies = history[f"{measured}_accuracy"][-EPOCHS:]
-    if max(accuracies) > chance + MARGIN:
+    best = max(accuracies)
+    if best > chance + min(MARGIN, chance / 2):
         return ""
     cause = _cause(net, training, history[f"{measured}_cost"], history["eta"][-1])
-    return (
-        f"{measured} accuracy has stayed at {100 * max(accuracies):.0f} % or less for {EPOCHS} "
-        f"epochs, which is chance: {cause}"
-    )
+    shown = f"{100 * best:.{1 if best < 0.1 else 0}f} %"
+    at_chance = f"has stayed at {shown} or less for {EPOCHS} epochs, which is chance"
+    return f"{measured} accuracy {at_chance}: {cause}"
 
 
 def _cause(net: Network, training: Dataset, costs: list[float], eta: float) -> str:

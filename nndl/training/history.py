@@ -19,7 +19,8 @@ class History:
     ----------
     epochs : dict of lists
         An entry for each epoch: "eta" (in the middle of the epoch, where it changes from step to
-        step), "seconds" (of training only), and for each monitored set
+        step), "seconds" (of training only; of an epoch that was resumed, those since then), and for
+        each monitored set
         "<set>_cost" (without the L2 and L1 terms, unless `train` was asked for them),
         "<set>_correct" (count) and "<set>_accuracy" (fraction in [0, 1]); see `nndl.evaluate`.
     settings, environment : dict

@@ -36,9 +36,8 @@ __all__ = [
 class Score:
     """The result of `nndl.evaluate`: the cost, and how many of n images were classified correctly.
 
-    Where images can have several labels, those with all labels right are counted: outputs above 0.5
-    for desired outputs of 1, and no others. Real values have no accuracy: ``measured`` is None, and
-    `correct` and `accuracy` raise ValueError.
+    An image with several labels is correct if exactly the desired outputs are above 0.5. Real
+    values have no accuracy: ``measured`` is None, and `correct` and `accuracy` raise ValueError.
     """
 
     cost: float

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from nndl.bars import progress_bar
 from nndl.training.history import History
-from nndl.training.settings import Settings
 
 __all__ = ["show_progress"]
 
@@ -24,7 +23,7 @@ class _Silent:
 class _Lines(_Silent):
     """One line per epoch on standard output, and a bar on a terminal or in a notebook."""
 
-    def __init__(self, settings: Settings, n: int) -> None:
+    def __init__(self, n: int) -> None:
         self.bar = progress_bar(n, " images")
 
     def advance(self, done: int) -> None:
@@ -51,11 +50,11 @@ class _Lines(_Silent):
 
 
 @contextmanager
-def show_progress(show: bool, settings: Settings, n: int) -> Iterator[_Silent]:
+def show_progress(show: bool, n: int) -> Iterator[_Silent]:
     """Yield the object that `train` reports to; it prints nothing unless ``show``."""
     if not show:
         yield _Silent()
         return
-    lines = _Lines(settings, n)
+    lines = _Lines(n)
     with lines.bar:
         yield lines

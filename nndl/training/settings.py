@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nndl.schedules import SCHEDULES, scheduled
-from nndl.validation import check, check_choice
+from nndl.validation import check, check_choice, check_nesterov
 
 __all__ = ["ForgottenRate", "Settings"]
 
@@ -47,9 +47,9 @@ class Settings:
         The part of each label that training shares among all outputs, like 0.1: see
         `Dataset.targets`. Measured costs use the true labels.
     average : float
-        Measure, and keep at the end, the exponential moving average of the weights over steps, in
-        which each new step has this part, like 0.003; 0 for the weights themselves. They are read
-        after each chunk of up to 500 images and stand for all of its steps.
+        The weight of each new step in an exponential moving average of the weights, like 0.003.
+        The average is what is measured, and what the network has at the end. Weights are sampled
+        after each chunk of up to 500 images, for all of its steps. 0 for no average.
     judge_by : "accuracy" or "cost"
         What patience and halve_after go by, on the validation set: the largest accuracy, or the
         smallest cost. Real-valued outputs have only a cost, which is then used.
@@ -90,17 +90,13 @@ class Settings:
         for name, value in vars(self).items():
             if isinstance(value, np.generic):  # only Python's own numbers can be written as JSON
                 object.__setattr__(self, name, value.item())
+        if isinstance(self.epochs, int) and self.epochs < 1:
+            raise ValueError(f"epochs must be a whole number, 1 or more, not {self.epochs!r}")
         others = {"schedule", "nesterov", "judge_by", *(["eta"] if callable(self.eta) else [])}
         check(**{name: value for name, value in vars(self).items() if name not in others})
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("judge_by", self.judge_by, ("accuracy", "cost"))
-        check_choice("nesterov", self.nesterov, (False, True))
-        if self.nesterov and not self.mu:
-            raise ValueError(
-                "nesterov changes the momentum: give mu, like 0.9, or leave nesterov out"
-            )
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be a whole number, 1 or more, not {self.epochs!r}")
+        check_nesterov(self.nesterov, self.mu)
         self._check_rates()
 
     def _check_rates(self) -> None:

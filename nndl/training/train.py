@@ -208,7 +208,7 @@ def train(
         restore(net, state.raw)
         state.raw = ()
     average = _average(net, state, settings, len(training))
-    with show_progress(progress, settings, len(training)) as bar, _interruptible() as interrupted:
+    with show_progress(progress, len(training)) as bar, _interruptible() as interrupted:
         pause = _Checkpoints(net, state, checkpoint, checkpoint_seconds)
 
         def stop(done: int) -> bool:
@@ -244,7 +244,7 @@ def train(
             for epoch in epochs:
                 row: dict[str, float] = {
                     "eta": float(rate(epoch + 0.5)),
-                    "seconds": perf_counter() - start,
+                    "seconds": perf_counter() - start - pause.spent,
                 }
                 pause.epoch_ended()
                 if average is not None:
@@ -332,7 +332,7 @@ class _Checkpoints:
 
     During the call, and after Ctrl-C, the state has the shuffle stream as it was at the start of
     the epoch, so that a resumed run draws the same order again. `done` is the number of images
-    already used.
+    already used. `spent` is the number of seconds that the callbacks of an epoch took.
     """
 
     def __init__(
@@ -343,7 +343,7 @@ class _Checkpoints:
 
     def epoch_ended(self) -> None:
         self.shuffle, self.last = self.state.streams.shuffle.bit_generator.state, perf_counter()
-        self.state.done = 0
+        self.state.done, self.spent = 0, 0.0
 
     def __call__(self, done: int, at_once: bool) -> None:
         due = self.callback is not None and perf_counter() - self.last >= self.seconds
@@ -352,7 +352,9 @@ class _Checkpoints:
         generator = self.state.streams.shuffle.bit_generator
         now, generator.state, self.state.done = generator.state, self.shuffle, done
         if self.callback is not None:
+            start = perf_counter()
             self.callback(self.net, self.state)
+            self.spent += perf_counter() - start
         if not at_once:
             generator.state, self.state.done, self.last = now, 0, perf_counter()
 

@@ -515,7 +515,7 @@ def test_early_stopping_by_something_else_is_refused(small, n) -> None:
 
 
 def test_early_stopping_needs_evaluation_data(small) -> None:
-    with pytest.raises(ValueError, match=r"expected tuples \(x, y\), but the data are empty"):
+    with pytest.raises(ValueError, match="pass evaluation_data that are not empty"):
         network2.Network([5, 3]).SGD(small, 1, 4, 0.5, early_stopping_n=1)
 
 

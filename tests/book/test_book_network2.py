@@ -194,7 +194,7 @@ def test_the_tuned_listing_on_the_real_mnist(mnist, monkeypatch, capsys) -> None
 
 
 def test_monitoring_needs_evaluation_data(data) -> None:
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="pass evaluation_data that are not empty"):
         network2.Network([784, 10]).SGD(data[0], 1, 10, 0.5, monitor_evaluation_cost=True)
 
 

@@ -402,3 +402,9 @@ def test_activation_functions_are_functions() -> None:
     assert linear(z).tolist() == [-1, 0, 2]
     np.testing.assert_allclose(tanh(z), np.tanh(z))
     np.testing.assert_allclose(network3.sigmoid(z), 1 / (1 + np.exp(-z)))
+
+
+@pytest.mark.parametrize("size", [0, 2.5])
+def test_a_mini_batch_size_that_is_none_is_refused(size) -> None:
+    with pytest.raises(ValueError, match="mini_batch_size must be a whole number"):
+        network3.Network([network3.SoftmaxLayer(n_in=4, n_out=2)], size)

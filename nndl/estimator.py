@@ -193,6 +193,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features, target = self._validated(X, y, reset=not continued)
         labels = self._labels(target, None, continued)
         weights = self._weights(features, target, sample_weight)
+        if weights is not None:  # examples of weight 0 are none, also in validation
+            some = np.flatnonzero(weights)
+            features, target = features[some], target[some]
+            labels, weights = labels[some], weights[some]
         if validation is None and self._settings().keeps_best:
             part, rest = train_test_split(
                 np.arange(len(labels)),
@@ -231,7 +235,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         X, y, sample_weight
             As for `fit`. Features are scaled as the data of the first call ask for.
         classes : array_like
-            All classes that will ever come; needed in the first call.
+            All classes that will ever occur; needed in the first call.
 
         Raises
         ------
@@ -247,18 +251,19 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "a dict, or weights of the examples by sample_weight"
             )
         if not continued and classes is None:
-            raise ValueError("the first call of partial_fit needs classes, all that will ever come")
+            raise ValueError("the first call of partial_fit needs all classes that will ever occur")
         labels = self._labels(target, classes, continued)
         weights = self._weights(features, target, sample_weight)
+        settings = self._settings(1.0)
+        if settings.average or settings.keeps_best or not settings.is_constant:
+            raise ValueError(
+                "schedules, warmup, average, patience and halve_after depend on the epochs of a "
+                "training, which partial_fit does not know: use fit, or leave them out"
+            )
         if not continued:
             self._start(features, weights)
         training, factor = self._dataset(features, labels, weights)
         settings = self._settings(factor)
-        if settings.average or not settings.is_constant:
-            raise ValueError(
-                "schedules, warmup and average span the epochs of a training, which partial_fit "
-                "does not know: use fit, or a constant eta without average"
-            )
         for _ in self.network_.sgd(
             training,
             1,
@@ -385,6 +390,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shape: tuple[int, ...] = (n,)
         if self.conv or self.input_shape is not None:
             shape = self.input_shape or (1, isqrt(n), isqrt(n))
+            if self.input_shape is None and isqrt(n) ** 2 != n:
+                raise ValueError(
+                    f"X has {n} features, which are not a square image: give input_shape as (maps, "
+                    "height, width)"
+                )
             if int(np.prod(shape)) != n:
                 raise ValueError(
                     f"input_shape must have {n} numbers, one for each feature of X, but is {shape}"

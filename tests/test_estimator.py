@@ -71,7 +71,7 @@ def test_every_setting_is_a_parameter_with_the_same_meaning() -> None:
 @pytest.mark.parametrize("more", [{"schedule": "cosine"}, {"warmup": 0.5}, {"average": 0.01}])
 def test_settings_that_span_a_training_are_for_fit(more) -> None:
     small(epochs=2, **more).fit(*IRIS)
-    with pytest.raises(ValueError, match=r"span the epochs .* use fit"):
+    with pytest.raises(ValueError, match=r"depend on the epochs .* use fit"):
         small(**more).partial_fit(*IRIS, classes=[0, 1, 2])
 
 
@@ -446,3 +446,28 @@ def test_data_that_do_not_fit_are_refused() -> None:
 def test_the_defaults_are_accurate_on_digits() -> None:
     scores = cross_val_score(NetworkClassifier(random_state=0), *DIGITS, cv=3)
     assert scores.mean() > 0.93  # measured: 0.940, and MLPClassifier 0.939
+
+
+@pytest.mark.parametrize("more", [{"patience": 3}, {"halve_after": 3}, {"schedule": "cosine"}])
+def test_a_first_partial_fit_that_is_refused_leaves_no_network(more) -> None:
+    classifier = small(**more)
+    with pytest.raises(ValueError, match=r"depend on the epochs .* use fit"):
+        classifier.partial_fit(*IRIS, classes=[0, 1, 2])
+    assert not hasattr(classifier, "network_")
+
+
+def test_examples_of_weight_0_are_not_validated_on() -> None:
+    X = np.concatenate([IRIS[0], IRIS[0]])
+    y = np.concatenate([IRIS[1], (IRIS[1] + 1) % 3])  # the second half is wrong
+    weights = np.repeat([1.0, 0.0], 150)
+    fitted = small(patience=3, epochs=30).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(
+        fitted.predict_proba(IRIS[0]),
+        small(patience=3, epochs=30).fit(*IRIS, np.ones(150)).predict_proba(IRIS[0]),
+    )
+
+
+def test_features_that_are_no_square_image_need_a_shape() -> None:
+    X = np.random.default_rng(0).random((20, 65))
+    with pytest.raises(ValueError, match="X has 65 features, which are not a square image"):
+        small(conv=((2, 3, 1),)).fit(X, np.arange(20) % 2)

@@ -940,3 +940,48 @@ def test_auto_falls_back_to_synthetic_digits_with_a_warning_even_without_stderr(
     assert "falling back to SYNTHETIC DIGITS" in capsys.readouterr().err
     monkeypatch.setattr(sys, "stderr", None)
     assert len(load_data("auto", np.uint8)[0]) == 60
+
+
+# CSV as pandas writes it: names 0, 1, 2, ... for columns without any, and an index.
+
+
+@pytest.mark.parametrize(
+    ("header", "index"),
+    [
+        ("0,1,2,3,4", False),
+        ("label,a,b,c,d", False),
+        (",label,a,b,c,d", True),
+        (",0,1,2,3,4", True),
+    ],
+)
+def test_the_header_and_the_index_of_pandas_are_no_data(
+    tmp_path: Path, header: str, index: bool
+) -> None:
+    labels = np.arange(24) % 3
+    pixels = 4 * np.arange(96).reshape(24, 4) % 17
+    table = np.column_stack([labels, pixels])
+    lines = [header]
+    for i, numbers in enumerate(table):
+        lines.append(",".join(map(str, ([i] if index else []) + numbers.tolist())))
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    sets = load_data(tmp_path / "train.csv")
+    assert sum(map(len, sets)) == 24
+    found = {(int(label), *(16 * image)) for d in sets for image, label in zip(*d, strict=True)}
+    assert found == {tuple(map(int, numbers)) for numbers in table}
+
+
+def test_raw_pixels_are_asked_for_in_vain_of_float64(tmp_path: Path) -> None:
+    """What is no whole number of 256ths becomes float32, as the message of `load_data` says."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", data=rng.random((30, 9)), target=np.arange(30) % 3)
+    assert [data.images.dtype for data in load_data(tmp_path / "a.npz", np.uint8)] == ["f4"] * 3
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("train", "TEST"), ("Training", "testing")])
+def test_folders_of_parts_are_found_in_any_case(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name, n in zip(names, (12, 4), strict=True):
+        for i in range(n):
+            folder = tmp_path / name / str(i % 2)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((3, 3), 10 * i, np.uint8)).save(folder / f"{i}.png")
+    assert [len(data) for data in load_data(tmp_path)] == [10, 2, 4]

@@ -87,6 +87,9 @@ def _read(
     With ``labels_optional``, a file whose header names no column of labels gives None.
     """
     header = _header(path)
+    columns = None
+    if header and not header[0].strip():  # pandas wrote its index, which is nothing to learn from
+        columns, header = range(1, len(header)), header[1:]
     column = 0
     if header is not None:
         named = [i for i, name in enumerate(header) if name.strip().lower() in LABEL_NAMES]
@@ -102,6 +105,7 @@ def _read(
                 delimiter=",",
                 quotechar='"',
                 skiprows=0 if header is None else 1,
+                usecols=columns,
                 ndmin=2,
                 encoding="utf-8-sig",
             )
@@ -132,7 +136,10 @@ def _read(
 
 
 def _header(path: Path) -> list[str] | None:
-    """Return the names in the first line, or None if it holds numbers."""
+    """Return the names in the first line, or None if it holds numbers.
+
+    0, 1, 2, ... are names too: those that pandas gives to columns without any.
+    """
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
         line = file.readline(LONGEST)
     if not line:
@@ -143,7 +150,7 @@ def _header(path: Path) -> list[str] | None:
         )
     cells = next(csv.reader(islice([line], 1)), [])
     try:
-        [float(cell) for cell in cells]
+        numbers = [float(cell) for cell in cells]
     except ValueError:
         return cells
-    return None
+    return cells if numbers == list(range(len(cells))) and len(cells) > 2 else None

@@ -41,7 +41,8 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
 def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     """Read the pictures of a folder, whose sub-folders are classes, or parts with classes.
 
-    Parts are train (or training), val (valid, validation) and test (testing). Class folders with
+    Parts are train (or training), val (valid, validation) and test (testing), in upper or lower
+    case. Class folders with
     integers as names have these as labels; others are numbered in alphabetical order. Pictures are
     PNG, JPEG or BMP, all of one size. They are made gray, and their values are kept: for a network
     trained on MNIST, ink should be light on dark paper. Behind what is transparent is white, or
@@ -57,9 +58,9 @@ def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     ValueError
         If a picture is damaged or of another size.
     """
-    parts = {}
+    parts, folders = {}, {sub.name.lower(): sub for sub in sorted(folder.iterdir()) if sub.is_dir()}
     for part, names in PARTS.items():
-        subs = [folder / name for name in names if (folder / name).is_dir()]
+        subs = [folders[name] for name in names if name in folders]
         classes = class_folders(subs[0]) if subs else {}
         if classes:
             parts[part] = classes

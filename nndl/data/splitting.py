@@ -107,7 +107,7 @@ def three_sets(
 def converted(dataset: Dataset, dtype: DTypeLike) -> Dataset:
     """Return a data set with images of this dtype: raw/256 for floats, as everywhere.
 
-    For uint8, float images stay as they are unless every pixel is a whole number of 256ths.
+    For uint8, float images become float32 unless every pixel is a whole number of 256ths.
     """
     images = dataset.images
     if images.dtype == dtype:
@@ -116,7 +116,7 @@ def converted(dataset: Dataset, dtype: DTypeLike) -> Dataset:
         scale = 1 / 256 if images.dtype == np.uint8 else 1
         return dataset._replace(images=np.multiply(images, scale, dtype=dtype))
     raw = _as_raw(images)
-    return dataset if raw is None else dataset._replace(images=raw)
+    return dataset._replace(images=images.astype(np.float32, copy=False) if raw is None else raw)
 
 
 def _as_raw(images: NDArray[np.floating | np.uint8]) -> NDArray[np.uint8] | None:

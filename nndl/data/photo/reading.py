@@ -66,14 +66,14 @@ LEFT_OUT = 0.2  # of the ink: more may have been digits, as on ruled lines
 RULED = 100  # pixels of a picture that may be of ruled paper, at least
 ODD = 0.2  # doubt for each unit of the cost of a reading
 NOTHING = (
-    "nothing in the picture stands out from its paper; write larger or darker, or cut the picture "
+    "nothing in the picture stands out from its paper; write larger or darker, or crop the picture "
     "to the digits"
 )
 
 
 TOO_MANY = (
-    f"the picture has more than {MOST} pieces of ink: cut it into parts with fewer digits, or take "
-    "it without what surrounds them"
+    f"the picture has more than {MOST} pieces of ink: cut it into parts with fewer digits, or crop "
+    "it to the digits"
 )
 
 

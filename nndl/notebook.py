@@ -62,7 +62,7 @@ def history_html(history: History) -> str:
         return table
     from nndl.plots import plot_learning_curves
 
-    return table + _image(plot_learning_curves({"run": history.epochs}), "learning curves")
+    return table + _image(plot_learning_curves({"run": history}), "learning curves")
 
 
 def _number(key: str, value: float) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from math import ceil, isqrt, prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib
 import numpy as np
@@ -26,6 +26,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from nndl.files import atomic_write
+
+if TYPE_CHECKING:
+    from nndl.training.history import History
 
 __all__ = [
     "Picture",
@@ -41,7 +44,7 @@ __all__ = [
     "save",
 ]
 
-Run = Mapping[str, Sequence[float]]
+Run: TypeAlias = "Mapping[str, Sequence[float]] | History"
 Pictures = NDArray[Any]
 Shape = tuple[int, int]
 
@@ -110,14 +113,15 @@ def plot_curves(
 ) -> Figure:
     """Draw a quantity of runs by epoch: training dashed, validation solid, test dotted.
 
-    A ring marks the best epoch of a run: the first with the highest validation accuracy, or with
-    the lowest validation cost if there are no accuracies.
+    A ring marks the best epoch of a run: that of its History, or the first with the highest
+    validation accuracy, or with the lowest validation cost if there are no accuracies.
 
     Parameters
     ----------
     runs : mapping of labels to runs
-        A run is like `History.epochs`: "training_cost", "validation_accuracy" (fractions in [0, 1],
-        drawn in percent), ..., each a list with an entry for every epoch; some may be missing.
+        A run is a History, or like `History.epochs`: "training_cost", "validation_accuracy"
+        (fractions in [0, 1], drawn in percent), ..., each a list with an entry for every epoch;
+        some may be missing.
     quantity : {"accuracy", "cost"}
     first : int
         The first epoch to draw, counted from 0 as in the book.
@@ -126,13 +130,16 @@ def plot_curves(
 
     Raises
     ------
+    TypeError
+        If runs is not such a mapping.
     ValueError
         If the quantity is another, no run has that epoch of it, or a value is not finite or, for an
         accuracy, not a fraction.
     """
-    handles, labels = _key(runs, [quantity], first, 24)
+    curves = _curves(runs)
+    handles, labels = _key(curves, [quantity], first, 24)
     ax = _new_beside(labels) if ax is None else ax
-    _draw_curves(ax, runs, quantity, first)
+    _draw_curves(ax, curves, quantity, first)
     _legend_beside(ax, handles, labels)
     return _figure(ax)
 
@@ -156,20 +163,21 @@ def plot_learning_curves(
     ValueError
         If there is no run, or one has neither quantity; and as `plot_curves`.
     """
-    empty = [label for label, run in runs.items() if not any(_keys(run, q) for q in QUANTITIES)]
-    if empty or not runs:
+    curves = _curves(runs)
+    empty = [label for label, run in curves.items() if not any(_keys(run, q) for q in QUANTITIES)]
+    if empty or not curves:
         raise ValueError(
             "every run needs an epoch with a cost or an accuracy, unlike "
             f"{empty or 'an empty mapping'}: train for an epoch first"
         )
-    quantities = [q for q in QUANTITIES if any(_keys(run, q) for run in runs.values())]
-    handles, labels = _key(runs, quantities, 0, 44)
+    quantities = [q for q in QUANTITIES if any(_keys(run, q) for run in curves.values())]
+    handles, labels = _key(curves, quantities, 0, 44)
     lines = [line for label in labels for line in label.split("\n")]
     columns = max(1, min(110 // (8 + max(map(len, lines))), len(labels)))
     fig = _new(10, max(4, 2.8 + LINE * len(lines) / columns)) if fig is None else fig
     fig.set_layout_engine("constrained")
     for ax, quantity in zip(np.ravel(fig.subplots(1, len(quantities))), quantities, strict=True):
-        _draw_curves(ax, runs, quantity, 0)
+        _draw_curves(ax, curves, quantity, 0)
     fig.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     _title(fig, title)
     return fig
@@ -205,11 +213,37 @@ def plot_gradient_norms(norms: Mapping[str, Sequence[float]], *, ax: Axes | None
     return _figure(ax)
 
 
-def _keys(run: Run, quantity: str) -> list[str]:
+class _Curves(dict[str, Sequence[float]]):
+    """The series of a run, and its best epoch, or -1 if none is known."""
+
+    best: int
+
+
+def _curves(runs: Mapping[str, Run]) -> dict[str, _Curves]:
+    """Return the runs as series, or raise TypeError for what is no mapping to runs."""
+    if not isinstance(runs, Mapping):
+        raise TypeError(
+            f'runs must be a mapping like {{"a label": history}}, not {type(runs).__name__}'
+        )
+    found = {}
+    for label, run in runs.items():
+        series = getattr(run, "epochs", run)
+        if not isinstance(series, Mapping):
+            raise TypeError(
+                f"run {label!r} must be a History, or a mapping like its epochs, not "
+                f"{type(run).__name__}"
+            )
+        found[label] = _Curves(series)
+        known = getattr(run, "best_epoch", None)
+        found[label].best = _best(series) if known is None else known
+    return found
+
+
+def _keys(run: _Curves, quantity: str) -> list[str]:
     return [key for name in SETS if len(run.get(key := f"{name}_{quantity}", ()))]
 
 
-def _best(run: Run) -> int:
+def _best(run: Mapping[str, Sequence[float]]) -> int:
     """Return the best epoch, or -1 if none is known."""
     for key, best in (("validation_accuracy", np.argmax), ("validation_cost", np.argmin)):
         if len(run.get(key, ())):
@@ -224,7 +258,7 @@ def _numbers(values: Sequence[float], what: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _draw_curves(ax: Axes, runs: Mapping[str, Run], quantity: str, first: int) -> None:
+def _draw_curves(ax: Axes, runs: Mapping[str, _Curves], quantity: str, first: int) -> None:
     if quantity not in QUANTITIES:
         raise ValueError(f"quantity must be one of {list(QUANTITIES)}, not {quantity!r}")
     lengths = [len(run[key]) for run in runs.values() for key in _keys(run, quantity)]
@@ -243,8 +277,8 @@ def _draw_curves(ax: Axes, runs: Mapping[str, Run], quantity: str, first: int) -
                 values *= 100
             name = key.partition("_")[0]
             _line(ax, i, len(runs), values, first, name)
-            if name == "validation" and first <= (best := _best(run)) < len(values):
-                ax.plot(best, values[best], **_ring(), zorder=3)
+            if name == "validation" and first <= run.best < len(values):
+                ax.plot(run.best, values[run.best], **_ring(), zorder=3)
     _label_axes(ax, QUANTITIES[quantity])
 
 
@@ -277,14 +311,14 @@ def _label_axes(ax: Axes, quantity: str) -> None:
 
 
 def _key(
-    runs: Mapping[str, Run], quantities: Sequence[str], first: int, width: int
+    runs: Mapping[str, _Curves], quantities: Sequence[str], first: int, width: int
 ) -> tuple[list[Line2D], list[str]]:
     """Return a legend's handles and labels: colors are runs, dashes are sets, rings are best."""
     handles, labels = [], []
     for i, (label, run) in enumerate(runs.items()):
         text = _plain(label, width)
-        if len(accuracies := run.get("validation_accuracy", ())):
-            best = f"best {100 * max(accuracies):.2f} % in epoch {_best(run)}"
+        if 0 <= run.best < len(accuracies := run.get("validation_accuracy", ())):
+            best = f"best {100 * accuracies[run.best]:.2f} % in epoch {run.best}"
             text += f": {best}" if len(text) + len(best) < width else f"\n{best}"
         handles.append(Line2D([], [], **_look(i)))
         labels.append(text)
@@ -293,7 +327,7 @@ def _key(
     color = matplotlib.rcParams["text.color"]
     handles += [Line2D([], [], color=color, marker="o", ms=5, **SETS[name]) for name in sets]
     labels += sets
-    if "validation" in sets and any(_best(run) >= first for run in runs.values()):
+    if "validation" in sets and any(run.best >= first for run in runs.values()):
         handles.append(Line2D([], [], **_ring()))
         labels.append("best epoch")
     return handles, labels
@@ -532,11 +566,16 @@ def picture_shape(pixels: int, shape: tuple[int, ...] | None = None) -> Shape | 
 def _pictures(rows: ArrayLike, what: str, shape: Shape | None) -> Pictures:
     """Return rows as pictures, shape (n, height, width)."""
     a = np.asarray(rows)
+    if a.ndim == 3 and a.size and shape in (None, a.shape[1:]):
+        return a
     side = isqrt(a.shape[-1]) if a.ndim == 2 else 0
     height, width = shape or (side, side)
     if a.ndim != 2 or not a.size or a.shape[-1] != height * width:
         needed = "height * width" if shape else "side * side"
-        raise ValueError(f"{what} must have the shape (n, {needed}), not {a.shape}: give shape")
+        raise ValueError(
+            f"{what} must be one or more of the shape (n, {needed}) or (n, height, width), not "
+            f"{a.shape}: give those, or their shape as (height, width)"
+        )
     return a.reshape(-1, height, width)
 
 

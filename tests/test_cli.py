@@ -26,10 +26,10 @@ from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, load_data, synthetic_digits, write_idx
 from nndl.initializers import INITIALIZERS
 from nndl.network import Network
-from nndl.storage import Checkpoints, load_history
+from nndl.storage import Checkpoints, load_history, read_about, save
 from nndl.storage.weights_by_epoch import load_weights_by_epoch
 from nndl.training import Settings, train
-from nndl.training.metrics import confusion_matrix, evaluate
+from nndl.training.metrics import Score, confusion_matrix, evaluate
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -1042,3 +1042,145 @@ def test_predict_asks_for_the_pictures_of_a_folder(tmp_path: Path) -> None:
     done = nndl(f"predict {tmp_path}")
     assert done.status == 2
     assert f"expected pictures, such as {tmp_path}/*.png, not a folder" in done.last
+
+
+# Found by review: settings, data and files that were taken for others.
+
+
+def test_a_network_says_how_its_pixels_were_scaled(digits: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    images = np.random.default_rng(0).integers(0, 17, (60, 16))  # as scikit-learn's digits
+    np.savez(tmp_path / "digits.npz", data=images, target=np.arange(60) % 3)
+    for data, name in ((tmp_path / "digits.npz", "as given"), (digits, "raw/256")):
+        out = tmp_path / name.replace("/", "-").replace(" ", "-")
+        assert nndl(f"train --data {data} --hidden 5 --epochs 1 --out {out}").status == 0
+        assert read_about(out / "network.npz")["preprocessing"] == name
+        done = nndl(f"export {out} --raw-pixels --out {tmp_path / 'a.onnx'}")
+        assert done.status == (0 if name == "raw/256" else 1)
+        if done.status:
+            assert "was trained on pixels as given, not on raw ones" in done.last
+
+
+@pytest.mark.parametrize("correct", [9740, 9790, 9690, 9640])
+def test_a_target_that_is_reached_exactly_is_reached(
+    correct: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = Score(0.1, correct, 10_000)
+    monkeypatch.setattr(train_command, "evaluate", lambda *_: score)
+    data = synthetic_digits(10, 0)
+    assert train_command.conclude(Network([784, 10], rng=0), data, correct / 100) == 0
+    assert train_command.conclude(Network([784, 10], rng=0), data, correct / 100 + 0.01) == 1
+
+
+def test_resuming_names_the_setting_that_differs(run: Path) -> None:
+    done = nndl(f"train --resume {run} --epochs 4 --eta 0.1")
+    assert done.status == 2
+    assert "the run has other settings: eta is 0.5, not 0.1" in done.last
+
+
+@pytest.mark.parametrize("name", ["curves.png", "mistakes.png", "confusion.png", "weights.png"])
+def test_predict_replaces_no_picture_of_a_run(run: Path, tmp_path: Path, name: str) -> None:
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "one.png")
+    done = nndl(f"predict {tmp_path / 'one.png'} --out {run / name}")
+    assert done.status == 2
+    assert "belongs to the run in that folder" in done.last
+
+
+def test_pictures_of_an_extended_run_are_drawn_again(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    assert nndl(f"train --data {digits} --hidden 5 --epochs 1 --out {out}").status == 0
+    one = (out / "curves.png").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(train_command, "draw", interrupted)
+        assert nndl(f"train --resume {out} --epochs 3").status == 130
+    assert (out / "curves.png").read_bytes() == one
+    done = nndl(f"train --resume {out}")
+    assert done.status == 0, done.err
+    assert "nothing to do" in done.out
+    assert (out / "curves.png").read_bytes() != one
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_desired_outputs_are_refused_before_training(tmp_path: Path) -> None:
+    desired = np.random.default_rng(0).random((30, 3)).astype(np.float32)
+    images = np.zeros((30, 9), np.uint8)
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=images, y_train=desired, x_test=images, y_test=desired)
+    done = nndl(f"train --data {path} --out {tmp_path / 'run'}")
+    assert done.status == 2
+    assert "nndl train needs integer labels" in done.last
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", ["--schedule one-cycle", "--schedule constant --halve-after 3", "--halve-after 3"]
+)
+def test_the_schedule_of_a_recipe_can_be_replaced(digits: Path, flags: str) -> None:
+    done = nndl(f"train --data {digits} --recipe conv-minutes {flags} --dry-run")
+    assert done.status == 0, done.err
+    assert "warmup" not in done.out
+    kept = nndl(f"train --data {digits} --recipe conv-minutes --schedule linear --dry-run")
+    assert "schedule='linear', warmup=1.0" in kept.out
+
+
+@pytest.mark.parametrize("flag", ["--recipe none", "--output none", "--recipe NONE"])
+def test_none_is_the_default_that_help_names(digits: Path, flag: str) -> None:
+    assert nndl(f"train --data {digits} {flag} --dry-run").status == 0
+
+
+@pytest.mark.parametrize("command", ["evaluate", "page"])
+def test_data_that_is_an_unset_variable_is_refused(run: Path, command: str) -> None:
+    done = nndl(f"{command} {run} --data ''")
+    assert done.status == 2
+    assert "expected a text that is not empty, not ''" in done.last
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train --resume", "page"])
+def test_data_that_has_moved_can_be_given(tmp_path: Path, command: str) -> None:
+    data, out = tmp_path / "here" / "digits", tmp_path / "run"
+    data.mkdir(parents=True)
+    write_digits(data)
+    assert nndl(f"train --data {data} --hidden 5 --epochs 1 --out {out}").status == 0
+    moved = data.parent.rename(tmp_path / "there") / "digits"
+    page = f" --out {tmp_path / 'a.html'}" if command == "page" else ""
+    done = nndl(f"{command} {out}{page}")
+    assert done.status == 1
+    assert f"is no longer at {data}: give it by --data" in done.last
+    assert nndl(f"{command} {out} --data {moved}{page}").status == 0
+
+
+def test_a_picture_without_digits_has_its_reason_in_json(tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 40), 200, np.uint8)).save(tmp_path / "blank.png")
+    done = nndl(f"predict {tmp_path / 'blank.png'} --json")
+    record = json.loads(done.out)
+    assert record["digits"] == []
+    assert "stands out" in record["error"]
+
+
+def test_of_two_equal_outputs_the_text_names_the_digit_of_the_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = Network([784, 10], rng=0)
+    net.weights[0][...], net.biases[0][...] = 0, -50
+    net.biases[0][[3, 8]] = 50
+    save(net, tmp_path / "tie.npz")
+    image = np.pad(synthetic_digits(1, 5).images.reshape(28, 28), 20)
+    Image.fromarray((255 * (1 - image)).astype(np.uint8)).save(tmp_path / "one.png")
+    line = f"predict {tmp_path / 'tie.npz'} {tmp_path / 'one.png'}"
+    assert re.search(r": 3  \(.*; next 8, ", nndl(f"{line} --out {tmp_path / 'a.png'}").out)
+    assert json.loads(nndl(f"{line} --json").out)["text"] == "3"
+
+
+def test_a_page_of_other_data_has_no_accuracy_of_mnist(tmp_path: Path) -> None:
+    for name, sizes, about in (("a", [784, 3], {}), ("b", [784, 10], {"data": "mine training"})):
+        save(Network(sizes, rng=0), tmp_path / f"{name}.npz", **about)
+        done = nndl(f"page {tmp_path / name}.npz --out {tmp_path / name}.html")
+        assert done.status == 0, done.err
+        assert "is not a network of MNIST; give its data by --data" in done.err
+        size = (tmp_path / f"{name}.html").stat().st_size
+        assert f"{size:,} bytes" in done.out

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from nndl import plots
+from nndl.training import History
 
 RUN = {
     "training_cost": [0.9, 0.5, 0.3, 0.2],
@@ -583,3 +584,32 @@ def test_a_confusion_matrix_of_many_classes_leaves_out_numbers_that_do_not_fit()
     wide = Figure(figsize=(15, 15)).add_subplot()
     plots.plot_confusion(np.ones((62, 62), int), ax=wide)
     assert len(wide.texts) == 62 * 62
+
+
+def test_a_history_is_drawn_with_the_best_epoch_that_it_names() -> None:
+    history = History({key: list(values) for key, values in RUN.items()}, best_epoch=2)
+    fig = plots.plot_learning_curves({"by cost": history})
+    for ax, value in zip(fig.axes, (93, 0.5), strict=True):
+        [ring] = [line for line in ax.get_lines() if line.get_markersize() == 11]
+        np.testing.assert_allclose(ring.get_xydata(), [[2, value]])
+    assert legend(fig)[0] == "by cost: best 93.00 % in epoch 2"
+    ax = axes()
+    plots.plot_curves({"by cost": history}, "cost", ax=ax)
+    assert len(lines(ax, "-")) == 1
+
+
+@pytest.mark.parametrize("runs", [History(RUN), {"a": [0.9]}, [RUN]])
+def test_what_is_no_mapping_to_runs_is_refused_with_advice(runs: Any) -> None:
+    with pytest.raises(TypeError, match=r"must be a (mapping like|History, or)"):
+        plots.plot_learning_curves(runs)
+    with pytest.raises(TypeError, match=r"must be a (mapping like|History, or)"):
+        plots.plot_curves(runs, "cost")
+
+
+def test_pictures_in_rows_and_columns_are_drawn_as_they_are() -> None:
+    pictures = IMAGES.reshape(7, 2, 8)
+    flat = png(plots.plot_digits(IMAGES, shape=(2, 8)))
+    np.testing.assert_array_equal(png(plots.plot_digits(pictures)), flat)
+    for wrong in (np.zeros((0, 16)), np.zeros(16)):
+        with pytest.raises(ValueError, match="must be one or more of the shape"):
+            plots.plot_digits(wrong)

@@ -218,7 +218,7 @@ class Config:
         0.0,
         FRACTION,
         "training",
-        "the part of each label, like 0.1, that training shares among all outputs",
+        "the fraction of each label, like 0.1, that training shares among all outputs",
         metavar="PART",
         hyper="label_smoothing",
     )
@@ -328,6 +328,10 @@ class Config:
             of_recipe["warmup"] *= min(1.0, epochs / settings["epochs"])
             if given.get("momentum") == 0:
                 of_recipe["nesterov"] = False
+            if given.get("schedule") in ("constant", "one-cycle"):
+                of_recipe["warmup"] = 0.0
+            if given.get("halve_after"):
+                of_recipe |= {"schedule": "constant", "warmup": 0.0}
             return cls(**of_recipe | dict(given))
         scheduled = given.get("schedule", "constant") != "constant" or given.get("warmup")
         return cls(**({"halve_after": None} if scheduled else {}) | dict(given))
@@ -350,7 +354,10 @@ class Config:
         """
         if unknown := sorted(set(record) - set(OPTIONS)):
             names = printable(", ".join(unknown))
-            raise ValueError(f"there is no setting called {names}: correct its name or remove it")
+            raise ValueError(
+                f"there is no setting called {names}: correct its name, remove it, or upgrade nndl "
+                "if a later version wrote it"
+            )
         known = dict(record)
         if type(record.get("monitor_training")) is bool:  # version 0.1.0
             known["monitor_training"] = "all" if record["monitor_training"] else "none"
@@ -368,7 +375,7 @@ class Config:
         )
 
     def with_changes(self, given: Mapping[str, Any]) -> Config:
-        """Return the settings of a resumed run: these, and what may change as it is given.
+        """Return the settings of a resumed run: these, with the changes that are allowed.
 
         Raises
         ------
@@ -380,7 +387,7 @@ class Config:
             for name, value in given.items()
             if name not in self.may_change and value != getattr(self, name)
         ]
-        if len(differ) == 1 and given.get("epochs", self.epochs) != self.epochs:  # of a schedule
+        if len(differ) == 1 and differ[0].startswith("epochs "):  # of a schedule
             raise ValueError(
                 f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot "
                 f"become {given['epochs']}: leave --epochs out, or start another run"
@@ -433,6 +440,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         more: dict[str, Any] = {}
         if option.kind is YES_OR_NO:
             more["action"], shown = "store_true", "no"
+        elif option.kind.choices and option.kind.allows(None):
+            names = ",".join((*option.kind.choices, "none"))
+            more |= {"type": option.kind, "metavar": f"{{{names}}}"}
         elif option.kind.choices:
             more["choices"] = option.kind.choices
         else:

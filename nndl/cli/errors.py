@@ -113,7 +113,7 @@ def say(message: object) -> None:
 
 
 class Output:
-    """A text stream that drops what cannot be written: training must not end for its output.
+    """A text stream that drops what cannot be written: a closed output must not stop training.
 
     Parameters
     ----------

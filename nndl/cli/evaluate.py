@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nndl.cli.errors import UsageError
-from nndl.cli.options import Parser, import_plots, path_of, program_name
+from nndl.cli.options import Parser, import_plots, path_of, program_name, text
 from nndl.cli.run_folder import RunFolder, file_name
 from nndl.data import Dataset, load_data
 from nndl.files import make_folder
@@ -32,6 +32,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         "--data-dir",
+        type=text,
         metavar="WHICH",
         help="as for train: a name, a folder or a file (default: the data of the run)",
     )
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     sets = dict(
         zip(
             ("training", "validation", "test"),
-            load_data(args.data or recorded.source, np.uint8),
+            load_data(args.data or run.source(), np.uint8),
             strict=True,
         )
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nndl.cli.errors import UsageError
+from nndl.cli.errors import CommandError, UsageError
 from nndl.cli.options import Parser, path_of, program_name
-from nndl.cli.run_folder import WRITTEN, RunFolder
-from nndl.storage import load
+from nndl.cli.run_folder import RunFolder, refuse_to_replace
+from nndl.storage import load, read_about
 from nndl.text import printable
 
 
@@ -48,12 +48,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command with these arguments; return the exit status."""
     args = parse(argv)
-    net = load(args.run) if args.run.is_file() else RunFolder(args.run).network()
+    path = args.run if args.run.is_file() else RunFolder(args.run).network_path
+    net = load(path) if args.run.is_file() else RunFolder(args.run).network()
+    scale = read_about(path).get("preprocessing", "raw/256")
+    if args.raw_pixels and scale != "raw/256":
+        raise CommandError(
+            f"--raw-pixels: {printable(path)} was trained on pixels {printable(scale)}, not on raw "
+            "ones divided by 256: leave --raw-pixels out"
+        )
     folder: Path = args.run.parent if args.run.is_file() else args.run
     name = args.run.stem if args.run.is_file() else "network"
     out: Path = args.out or folder / f"{name}.{args.to}"
-    if out.name in WRITTEN and RunFolder(out.parent).config_path.exists():
-        raise UsageError(f"{out} belongs to the run in that folder: give another --out")
+    refuse_to_replace(out)
     if args.run.is_file() and out.resolve() == args.run.resolve():
         raise UsageError(f"{out} is the network to export: give another --out")
     from nndl.export.onnx import export_onnx  # raises ImportError with advice

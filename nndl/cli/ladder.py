@@ -89,7 +89,7 @@ def run_all(args: argparse.Namespace) -> None:
 
 
 def ensemble_all(args: argparse.Namespace) -> None:
-    """Measure the ensembles; a record that is there is written again."""
+    """Measure the ensembles; an existing record is overwritten."""
     for name in args.names:
         record = ensemble.run(args.results, name, args.seeds)
         print(

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nndl.cli.errors import CommandError, UsageError, say
-from nndl.cli.options import Parser, path_of, program_name
-from nndl.cli.run_folder import WRITTEN, RunFolder
+from nndl.cli.errors import CommandError, say
+from nndl.cli.options import Parser, path_of, program_name, text
+from nndl.cli.run_folder import RunFolder, refuse_to_replace
 from nndl.data import Dataset, load_data, load_mnist
 from nndl.export import make_page
 from nndl.export.page import MOST_EPOCHS
 from nndl.files import write_text
 from nndl.network import Network
-from nndl.storage import load
+from nndl.storage import load, read_about
 from nndl.storage.weights_by_epoch import load_weights_by_epoch
 from nndl.text import printable
 from nndl.training import History
@@ -46,9 +46,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         "--data-dir",
+        type=text,
         metavar="WHICH",
         help="the data whose test set gives the accuracy and the mistakes: auto, mnist, synthetic, "
-        "a folder, or none (default: the data of the run)",
+        "a folder, or none (default: the data of the run, and MNIST for a network of MNIST)",
     )
     parser.add_argument(
         "--out",
@@ -63,15 +64,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command with these arguments; return the exit status."""
     args = parse(argv)
-    if args.out.name in WRITTEN and RunFolder(args.out.parent).config_path.exists():
-        raise UsageError(f"{args.out} belongs to the run in that folder: give another --out")
+    refuse_to_replace(args.out)
     name, net, history = _network(args.run)
-    test = _test_set(args.run, args.data)
+    test = _test_set(args.run, net, args.data)
     page = make_page(
         net, name, test=test, history=history, weights_by_epoch=_weights_by_epoch(args.run)
     )
     write_text(args.out, page.html)
-    print(f"written to {args.out}: {len(page.html):,} bytes, weights as {page.number}")
+    size = len(page.html.encode())
+    print(f"written to {args.out}: {size:,} bytes, weights as {page.number}")
     if page.number == "float16" and page.differ is not None and test is not None:
         n = f"{len(page.differ):,} of {len(test):,} images of {printable(test.name)}"
         print(f"rounding the weights to {page.number} changes the label of {n}")
@@ -119,16 +120,23 @@ def _weights_by_epoch(run: Path | None) -> NDArray[np.float32] | None:
     return load_weights_by_epoch(path) if path and path.is_file() else None
 
 
-def _test_set(run: Path | None, choice: str | None) -> Dataset | None:
-    """Return the test set that is asked for, or without a choice that of the run, if it is here."""
+def _test_set(run: Path | None, net: Network, choice: str | None) -> Dataset | None:
+    """Return the test set that is asked for; without a choice that of the run or network."""
     if choice == "none":
         return None
     if choice is not None:
         return load_data(choice, np.uint8)[2]
     try:
-        if run is None or run.is_file():
+        if run is not None and not run.is_file():
+            return load_data(RunFolder(run).source(), np.uint8)[2]
+        data = "MNIST" if run is None else str(read_about(run).get("data", "MNIST"))
+        if data.startswith("MNIST") and (net.n_in, net.n_out) == (784, 10):
             return load_mnist(dtype=np.uint8, download=False)[2]
-        return load_data(RunFolder(run).recorded().source, np.uint8)[2]
+        say(
+            f"the page has no accuracy or mistakes: {printable(run)} is not a network of MNIST; "
+            "give its data by --data"
+        )
+        return None
     except OSError as error:
-        say(f"the page shows no accuracy and no mistakes, for the test set is not here: {error}")
+        say(f"the page has no accuracy or mistakes, because its test set is unavailable: {error}")
         return None

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nndl.cli.errors import UsageError
 from nndl.cli.options import Parser, figure_path, import_plots, path_of, program_name
-from nndl.cli.run_folder import WRITTEN, RunFolder
+from nndl.cli.run_folder import RunFolder, refuse_to_replace
 from nndl.text import printable
 
 
@@ -29,9 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         help="a .png or .svg file (default: %(default)s)",
     )
     args = parser.parse_args(argv)
-    if args.out.name in WRITTEN and RunFolder(args.out.parent).config_path.exists():
-        raise UsageError(f"{args.out} belongs to the run in that folder: give another --out")
-    runs = {_label(path, args.runs): RunFolder(path).history().epochs for path in args.runs}
+    refuse_to_replace(args.out)
+    runs = {_label(path, args.runs): RunFolder(path).history() for path in args.runs}
     data = {printable(RunFolder(path).recorded().data) for path in args.runs}
 
     import_plots()

@@ -11,9 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nndl.cli.errors import FAILED, CommandError, UsageError, say
 from nndl.cli.options import Parser, figure_path, import_plots, path_of, program_name
-from nndl.cli.run_folder import RunFolder
+from nndl.cli.run_folder import RunFolder, refuse_to_replace
 from nndl.data.photo import Picture, Reading, open_picture, read_digits
 from nndl.network import Network
 from nndl.pretrained import pretrained
@@ -70,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     net = _network(args.network)
     if args.out and args.out.resolve() in {path.resolve() for path in args.pictures}:
         raise UsageError(f"{args.out} is a picture to read: give another --out to draw to")
+    if args.out:
+        refuse_to_replace(args.out)
     drawn: list[tuple[Picture, Reading]] = []
     some, opened, digits = False, 0, 0
     for path in args.pictures:
@@ -82,14 +86,15 @@ def main(argv: list[str] | None = None) -> int:
             continue
         if picture.frames > 1:
             say(f"{path} holds {picture.frames} pictures: the first is read")
+        more = {}
         try:
             reading = read_digits(net, picture.brightness, picture.size)
         except ValueError as error:
             reading = Reading(())
-            _report(path, str(error))
+            more = {"error": _report(path, str(error))}
         some = some or bool(reading.lines)
         if args.json:
-            print(json.dumps(_record(path, reading)), flush=True)
+            print(json.dumps(_record(path, reading) | more), flush=True)
         elif reading.lines:
             print(f"{printable(path)}: {_summary(reading)}", flush=True)
         opened += 1
@@ -136,8 +141,8 @@ def _summary(reading: Reading) -> str:
     """Return a line about a reading."""
     digits = reading.digits
     if len(digits) == 1:
-        second, first = digits[0].outputs.argsort()[-2:]
         outputs = digits[0].outputs
+        first, second = np.argsort(-outputs, kind="stable")[:2]  # of equal ones, the lowest digit
         numbers = f"{outputs[first]:.2f}; next {second}, {outputs[second]:.2f}"
         unsure = "unsure: perhaps another digit, or none; " if reading.unsure else ""
         return f"{first}  ({unsure}probability {numbers})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+from concurrent.futures import BrokenExecutor
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nndl.cli.errors import CommandError, UsageError
 from nndl.cli.options import Parser, path_of, program_name, whole
 from nndl.data import load_mnist
 from nndl.files import make_folder, write_text
+from nndl.parallel import cores
 from nndl.reproduction import jobs
 from nndl.reproduction.experiments import EXPERIMENTS
 from nndl.reproduction.replay import REPLAYS, agreement, as_json, average_darkness, replay
@@ -38,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         raise KeyboardInterrupt(
             "interrupted; finished runs are kept: run the same command again to continue"
         ) from None
+    except BrokenExecutor:
+        raise
     except RuntimeError as error:  # experiments failed
         raise CommandError(str(error)) from error
     return 0
@@ -82,7 +85,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     sub.add_argument(
         "--jobs",
         type=whole,
-        default=os.cpu_count(),
+        default=cores(),
         metavar="N",
         help="number of worker processes (default: %(default)s)",
     )

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nndl.cli.config import Config
+from nndl.cli.errors import UsageError
 from nndl.cli.options import program_name
+from nndl.data.load import NAMES
 from nndl.files import LONGEST_PATH, read_regular, write_text
 from nndl.network import Network
 from nndl.storage import load, load_history
@@ -26,7 +28,7 @@ from nndl.storage.schema import check, loads
 from nndl.text import printable
 from nndl.training import History
 
-__all__ = ["WRITTEN", "Recorded", "RunFolder", "file_name", "free_name"]
+__all__ = ["WRITTEN", "Recorded", "RunFolder", "file_name", "free_name", "refuse_to_replace"]
 
 WRITTEN = (
     "config.json",
@@ -37,6 +39,7 @@ WRITTEN = (
     "checkpoint.npz",
     "weights_by_epoch.npz",
 )
+EVALUATED = ("confusion.png", "weights.png")  # by `nndl evaluate`
 LARGEST_CONFIG = 2**20  # bytes
 FIVEFOLD = ", shifted fivefold"  # in the names of expanded sets
 
@@ -55,7 +58,7 @@ class Recorded:
 
     @property
     def source(self) -> str:
-        """What `load_data` takes for this data: of "auto", which of both it was."""
+        """What `load_data` takes for this data, with "mnist" or "synthetic" for "auto"."""
         if self.config.data != "auto":
             return self.config.data
         return {"MNIST": "mnist", "synthetic digits": "synthetic"}.get(self.data, "auto")
@@ -136,6 +139,16 @@ class RunFolder:
                 "original back, or train again"
             ) from None
 
+    def source(self) -> str:
+        """Return what `load_data` takes for the data of the run; ValueError if it has moved."""
+        source = self.recorded().source
+        if source not in NAMES and not Path(source).exists():
+            raise ValueError(
+                f"the data of the run in {self} is no longer at {printable(source, LONGEST_PATH)}: "
+                "give it by --data"
+            )
+        return source
+
     def history(self) -> History:
         """Return the History of the run."""
         self._need(self.history_path)
@@ -179,6 +192,12 @@ class RunFolder:
             f"{self} must be the folder of a run, with a {path.name}, but {found}; {train} "
             "prints the folder of each run"
         )
+
+
+def refuse_to_replace(out: Path) -> None:
+    """Raise UsageError if ``out`` is a file of a run."""
+    if out.name in (*WRITTEN, *EVALUATED) and RunFolder(out.parent).config_path.exists():
+        raise UsageError(f"{out} belongs to the run in that folder: give another --out")
 
 
 def free_name(folder: Path, name: str) -> Path:

@@ -49,7 +49,7 @@ from nndl.text import printable
 from nndl.training import History, State, train
 from nndl.training.environment import environment
 from nndl.training.metrics import accuracy, evaluate, mistakes, wilson_interval
-from nndl.validation import check_dataset
+from nndl.validation import check_classes, check_dataset
 
 RUNS = Path("results", "runs")  # in the current folder
 Sets = tuple[Dataset, Dataset, Dataset]
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     config = resumed_config(existing, given) if existing else new_config(given)
     config = replace(config, data=located(config.data))
     recorded = existing.recorded() if existing else None
-    source = recorded.source if recorded and "data" not in given else config.data
+    source = existing.source() if existing and "data" not in given else config.data
     data = load_data(source, np.uint8)
     name = data[0].name.removesuffix(" training")
     if recorded and recorded.data != name:
@@ -74,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
             "make the same data available, with --data if it has moved, or start another run"
         )
     try:
+        for part in data:
+            check_classes(part, "nndl train", "train on those in Python")
         config.settings()
         training = training_set(config, data[0])
         net = build_network(config, data)
@@ -164,7 +166,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def located(data: str) -> str:
-    """Return a folder of data as an absolute path, which holds in every current folder."""
+    """Return a folder of data as an absolute path, which stays valid in any working directory."""
     return data if data in NAMES else os.path.abspath(os.path.expanduser(data))
 
 
@@ -270,9 +272,8 @@ def resume(
     """Continue a run to its end, if it is not there already; `net` has the initial weights."""
     if folder.finished(config):
         print(f"the run in {folder} is finished ({folder.history().ended}): there is nothing to do")
-        # The process may have ended before the pictures were drawn.
-        if not (folder.curves_path.exists() and folder.mistakes_path.exists()):
-            draw(folder, folder.network(), folder.history(), data[2])
+        # The process may have ended before the pictures were drawn, or drawn again.
+        draw(folder, folder.network(), folder.history(), data[2])
         return
     if folder.checkpoint_path.exists():
         net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))
@@ -300,7 +301,7 @@ def resume(
 
 
 def _used(data: Sets) -> dict[str, Dataset]:
-    """Return the sets that a resumed run must have the same of."""
+    """Return the sets that must be unchanged when a run is resumed."""
     return {"training": data[0], "validation": data[1]}
 
 
@@ -361,7 +362,8 @@ def run(
     except DivergedError as error:
         raise CommandError(f"{error}; the last finite state is in {folder}") from error
     finally:
-        about = {"data": training.name, "preprocessing": "raw/256"}
+        raw = training.images.dtype == np.uint8
+        about = {"data": training.name, "preprocessing": "raw/256" if raw else "as given"}
         save(net, folder.network_path, **about, validation_accuracy=accuracy(net, validation))
         save_history(history, folder.history_path)
     draw(folder, net, history, test)
@@ -374,7 +376,7 @@ def draw(folder: RunFolder, net: Network, history: History, test: Dataset) -> No
     from nndl import plots
 
     kind, label = test.name.removesuffix(" test"), folder.path.resolve().name
-    fig = plots.plot_learning_curves({printable(label): history.epochs}, printable(kind))
+    fig = plots.plot_learning_curves({printable(label): history}, printable(kind))
     plots.save(fig, folder.curves_path)
     if shape := plots.picture_shape(test.images.shape[1], test.shape):
         worst = mistakes(net, test, 40)
@@ -392,7 +394,7 @@ def conclude(net: Network, test: Dataset, target: float | None) -> int:
         f"{printable(test.name)} accuracy: {100 * score.accuracy:.2f} % ({score.correct:,} of "
         f"{score.n:,}; 95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
-    if target is not None and 100 * score.accuracy < target:
+    if target is not None and 100 * score.correct / score.n < target:  # rounded once
         print(f"the target of {target:g} % was missed", file=sys.stderr)
         return FAILED
     return 0

@@ -164,6 +164,7 @@ def train_in(folder: Path) -> None:
         after_epoch=after_epoch,
         state=state,
     )
+    save_history(state.history, folder / "history.json")  # which says now why training ended
     save(fold(net), folder / "network.npz", data=mixed.name, preprocessing="raw/256")
 
 

@@ -92,7 +92,7 @@ def _named(name: str, table: Mapping[str, Any], kind: str, own: Mapping[str, Any
         return LeakyReLU(float(slope[1]))
     if name not in own:
         raise ValueError(
-            f"its {kind} {name!r} is none of nndl's: pass the object that computes it, as in "
+            f"its {kind} {name!r} is not built into nndl: pass the object that computes it, as in "
             f"load(path, {kind}s={{{name!r}: ...}})"
         )
     return own[name]
@@ -181,8 +181,8 @@ def _check_work(net: Network) -> None:
             numbers = max(patches * max(layer.w.shape), pixels * max(layer.maps, layer.shape_in[2]))
             if numbers > LARGEST_WORK:
                 raise ValueError(
-                    f"{layer} works on {numbers:,} numbers for an image of its network, and may "
-                    f"on {LARGEST_WORK:,} at most"
+                    f"{layer} needs {numbers:,} numbers for each image; at most {LARGEST_WORK:,} "
+                    "are allowed"
                 )
 
 
@@ -287,9 +287,7 @@ def check_description(content: Any, *formats: str) -> dict[str, Any]:
         whole = _DEFAULTS.get(layer["kind"], {}) | layer
         check(whole, {"kind": str, **_ARGUMENTS[layer["kind"]]}, f"layers[{i}]")
     if (n_in := prod(record["input_shape"])) > LARGEST:
-        raise ValueError(
-            f"its input_shape means {n_in:,} numbers, and may mean {LARGEST:,} at most"
-        )
+        raise ValueError(f"its input_shape has {n_in:,} numbers, more than the {LARGEST:,} allowed")
     return record
 
 

@@ -37,7 +37,7 @@ def write_npz(file: BinaryIO, description: bytes, arrays: Mapping[str, Array]) -
 
     def add(name: str, content: bytes) -> None:
         member = zipfile.ZipInfo(name)  # without a date
-        member.external_attr = 0o644 << 16  # the mode after unzip
+        member.create_system, member.external_attr = 3, 0o644 << 16  # Unix, and the mode there
         archive.writestr(member, content)
 
     if sum(len(name) + 100 for name in arrays) > LARGEST_DIRECTORY:

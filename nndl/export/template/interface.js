@@ -478,7 +478,7 @@ function build_layers() {
   const hidden = network.layers.slice(0, -1).filter((layer) => layer.kind !== "dropout");
   hidden.forEach((layer, number) => {
     const tiles = element("div", { className: "tiles" });
-    const on_pixels = layer === network.layers[0] && layer.n_in === SIDE * SIDE;
+    const on_pixels = number === 0 && layer.n_in === SIDE * SIDE;
     const note = {
       dense: on_pixels
         ? "Each picture shows the weights of a neuron, blue for positive and orange for negative; " +
@@ -694,7 +694,7 @@ async function show_training({ epochs, best_epoch }, film) {
         numbers.push(`${name} accuracy ${(100 * accuracies[name][epoch - 1]).toFixed(2)} %`);
     }
     if (epoch && epoch - 1 === best_epoch) numbers.push("the best epoch");
-    $("epoch-numbers").textContent = numbers.join(", ") || "The weights are random.";
+    $("epoch-numbers").textContent = numbers.join(", ") || (epoch ? "" : "The weights are random.");
     for (const { move } of charts) move(epoch);
     show_weights(epoch);
   };

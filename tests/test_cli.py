@@ -24,12 +24,13 @@ from nndl.cli.errors import CommandError, guarded
 from nndl.cli.main import COMMANDS
 from nndl.cli.run_folder import RunFolder
 from nndl.data import Dataset, load_data, synthetic_digits, write_idx
+from nndl.ensemble import Ensemble
 from nndl.initializers import INITIALIZERS
 from nndl.network import Network
 from nndl.storage import Checkpoints, load_history, read_about, save
 from nndl.storage.weights_by_epoch import load_weights_by_epoch
 from nndl.training import Settings, train
-from nndl.training.metrics import Score, confusion_matrix, evaluate
+from nndl.training.metrics import Score, accuracy, confusion_matrix, evaluate
 
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -1184,3 +1185,38 @@ def test_a_page_of_other_data_has_no_accuracy_of_mnist(tmp_path: Path) -> None:
         assert "is not a network of MNIST; give its data by --data" in done.err
         size = (tmp_path / f"{name}.html").stat().st_size
         assert f"{size:,} bytes" in done.out
+
+
+def test_several_runs_are_measured_alone_and_together(
+    run: Path, digits: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    flags = f"--data {digits} --hidden 10 --epochs 2 --seed 3"
+    assert nndl(f"train {flags} --out {other}").status == 0
+    done = nndl(f"evaluate {run} {other} {run}")
+    assert done.status == 0, done.err
+    nets, test = [RunFolder(path).network() for path in (run, other, run)], load_data(digits)[2]
+    lines = done.out.splitlines()
+    for line, path, net in zip(lines, (run, other, run), nets, strict=False):
+        assert line == f"{path}: {100 * accuracy(net, test):.2f} %"
+    vote = np.mean(Ensemble(nets).vote(test.images) == test.labels)
+    assert lines[3] == f"vote of the 3 networks: {100 * vote:.2f} %"
+    assert f"cost {evaluate(Ensemble(nets), test).cost:.4f} without" in done.out
+    assert not list(tmp_path.glob("*.png"))
+    assert "drawn in" not in done.out
+    drawn = nndl(f"evaluate {run} {other} --out {tmp_path / 'pictures'}")
+    assert "drawn in" in drawn.out
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {"confusion.png", "mistakes.png"}
+    refused = nndl(f"evaluate {run} {other} --out {run}")
+    assert refused.status == 2
+    assert "has the pictures of a run" in refused.last
+
+
+def test_runs_on_different_data_need_the_data_to_measure_with(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "other"
+    assert nndl(f"train --data synthetic --train-size 100 --epochs 1 --out {out}").status == 0
+    done = nndl(f"evaluate {run} {out}")
+    assert done.status == 2
+    assert re.search(r"was trained on .*, and .* on synthetic digits: give .* by --data", done.last)
+    assert nndl(f"evaluate {run} {out} --data synthetic").status == 0

@@ -285,8 +285,8 @@ def test_a_file_that_is_not_a_history_is_named(run: Path, tmp_path: Path) -> Non
         ('{"settings": {"expand": 1}, "data": "x"}', "expand: expected none, fivefold, "),
         ('{"settings": {"cost": "mse"}, "data": "x"}', "cost: expected quadratic, "),
         ('{"settings": {"data": ""}, "data": "x"}', "data: expected a text that is not empty"),
-        ('{"settings": {"data": "\\u0000"}, "data": "x"}', r"\x00 is not there"),
-        ('{"settings": {"data": "\\ud800"}, "data": "x"}', r"\ud800 is not there"),
+        ('{"settings": {"data": "\\u0000"}, "data": "x"}', r"no longer at \x00"),
+        ('{"settings": {"data": "\\ud800"}, "data": "x"}', r"no longer at \ud800"),
         (f'{{"settings": {{"seed": {"7" * 45}}}, "data": "x"}}', "number"),
     ],
 )
@@ -889,7 +889,7 @@ def test_a_run_is_resumed_and_evaluated_from_everywhere_and_its_data_may_move(
     moved.parent.rename(there)
     lost = nndl(f"train --resume {folder}")
     assert lost.status == 1
-    assert f"{moved} is not there" in lost.err
+    assert f"is no longer at {moved}: give it by --data" in lost.err
     done = nndl(f"train --resume {folder} --data there/digits")
     assert (done.status, done.err) == (0, "")
 

@@ -201,7 +201,7 @@ def test_a_missing_activation_or_cost_says_what_to_pass(tmp_path: Path) -> None:
         refused(
             load,
             path,
-            f"is none of nndl's: pass the object that computes it, as in load(path, {says}",
+            f"is not built into nndl: pass the object that computes it, as in load(path, {says}",
         )
         with pytest.raises(ValueError, match=re.escape(says)):
             load(path, activations={"other": Softplus()}, costs={"other": Cubic()})
@@ -560,9 +560,9 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
         (text('"nndl network"', "[]"), "its format must be nndl network, not []"),
         (text("float32", "float16"), "dtype must be float32 or float64, not 'float16'"),
         (text("float32", "float64"), "must be <f8 of shape (2, 3)"),
-        (text("cross-entropy", "log-likelihood!"), "cost 'log-likelihood!' is none of nndl's"),
+        (text("cross-entropy", "log-likelihood!"), "cost 'log-likelihood!' is not built into nndl"),
         (text('"sigmoid"', '"tanh"'), "the cross-entropy cost has a gradient only with"),
-        (text('"sigmoid"', '"__class__"'), "its activation '__class__' is none of nndl's: pass"),
+        (text('"sigmoid"', '"__class__"'), "its activation '__class__' is not built into nndl: pass"),
         (text('"sigmoid"', '"leaky-relu(2)"'), "slope must be between 0 and 1"),
         (text('"sigmoid"', '["sigmoid"]'), "layers[0].activation must be a text"),
         (text('"dense"', '"Dense"'), "layers[0].kind must be "),
@@ -636,7 +636,7 @@ def shape(*sides: int) -> Callable[[dict[str, bytes]], None]:
         (shape(2, 12, 12), "layers.0.w.npy must be <f4 of shape (3, 50)"),
         (shape(1, 12, 16), "layers.4.w.npy must be <f4 of shape (5, 12)"),
         (shape(1, 2304, 2304), "layers.4.w.npy must be <f4 of shape (5, 661250)"),
-        (shape(1, 4096, 4100), "its input_shape means 16,793,600 numbers, and may mean 16,777,216"),
+        (shape(1, 4096, 4100), "its input_shape has 16,793,600 numbers, more than the 16,777,216"),
         (shape(*[2] * 25), "input_shape must be a list of at most 8, but has 25"),
         (shape(2**24 + 1), "input_shape[0] must be a whole number from 1 to 16777216"),
         # the description against itself
@@ -670,14 +670,14 @@ def test_an_invalid_convolutional_network_is_refused(
 def test_a_small_file_cannot_make_a_convolution_work_on_gigabytes(tmp_path: Path) -> None:
     layers = [Conv(1000, 1), Conv(1, 5), Dense(1)]
     path, net = tmp_path / "net.npz", Network(layers, input_shape=(1, 28, 28), rng=0)
-    with pytest.raises(ValueError, match="works on 14,400,000 numbers for an image of its network"):
+    with pytest.raises(ValueError, match="needs 14,400,000 numbers for each image"):
         save(net, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nndl.storage.description, "LARGEST_WORK", 10**8)
         save(net, path)
         assert same(load(path), net)
     assert path.stat().st_size < 150_000
-    refused(load, path, "works on 14,400,000 numbers for an image of its network")
+    refused(load, path, "needs 14,400,000 numbers for each image")
 
 
 def archive(path: Path, name: str = W, **attributes: int) -> bytes:

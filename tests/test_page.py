@@ -304,7 +304,7 @@ def test_a_run_whose_data_is_gone_still_gets_a_page(run: RunFolder, tmp_path: Pa
     out = tmp_path / "digits.html"
     done = nndl(f"page {run.path} --out {out}")
     assert done.status == 0
-    assert "the test set is not here" in done.last
+    assert "because its test set is unavailable: the data of the run in" in done.last
     assert record_of(out.read_text(encoding="utf-8"))["test"] is None
 
 

@@ -562,7 +562,7 @@ def header(descr: str, shape: str, *rest: bytes) -> bytes:
         (text("float32", "float64"), "must be <f8 of shape (2, 3)"),
         (text("cross-entropy", "log-likelihood!"), "cost 'log-likelihood!' is not built into nndl"),
         (text('"sigmoid"', '"tanh"'), "the cross-entropy cost has a gradient only with"),
-        (text('"sigmoid"', '"__class__"'), "its activation '__class__' is not built into nndl: pass"),
+        (text('"sigmoid"', '"__class__"'), "activation '__class__' is not built into nndl: pass"),
         (text('"sigmoid"', '"leaky-relu(2)"'), "slope must be between 0 and 1"),
         (text('"sigmoid"', '["sigmoid"]'), "layers[0].activation must be a text"),
         (text('"dense"', '"Dense"'), "layers[0].kind must be "),

@@ -140,10 +140,10 @@ class RunFolder:
             ) from None
 
     def source(self) -> str:
-        """Return what `load_data` takes for the data of the run; ValueError if it has moved."""
+        """Return what `load_data` takes for the data; FileNotFoundError if it has moved."""
         source = self.recorded().source
         if source not in NAMES and not Path(source).exists():
-            raise ValueError(
+            raise FileNotFoundError(
                 f"the data of the run in {self} is no longer at {printable(source, LONGEST_PATH)}: "
                 "give it by --data"
             )

@@ -251,7 +251,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "a dict, or weights of the examples by sample_weight"
             )
         if not continued and classes is None:
-            raise ValueError("the first call of partial_fit needs all classes that will ever occur")
+            raise ValueError(
+                "the first call of partial_fit needs classes, all that will ever occur"
+            )
         labels = self._labels(target, classes, continued)
         weights = self._weights(features, target, sample_weight)
         settings = self._settings(1.0)

@@ -273,7 +273,10 @@ def resume(
     if folder.finished(config):
         print(f"the run in {folder} is finished ({folder.history().ended}): there is nothing to do")
         # The process may have ended before the pictures were drawn, or drawn again.
-        draw(folder, folder.network(), folder.history(), data[2])
+        trained = folder.history_path.stat().st_mtime_ns
+        pictures = (folder.curves_path, folder.mistakes_path)
+        if not all(path.exists() and path.stat().st_mtime_ns >= trained for path in pictures):
+            draw(folder, folder.network(), folder.history(), data[2])
         return
     if folder.checkpoint_path.exists():
         net, state, _ = load_checkpoint(folder.checkpoint_path, _used(data))

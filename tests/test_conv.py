@@ -572,10 +572,12 @@ def test_repr_of_convolution_and_pooling() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, 2.5, True, "5", None, np.nan])
 def test_numbers_must_be_whole_and_positive(value: Any) -> None:
+    number = isinstance(value, int | float) and value is not True
+    error = ValueError if number else TypeError
     for name in ("maps", "size", "pool"):
-        with pytest.raises(ValueError, match=f"{name} must be a whole number, 1 or more, not "):
+        with pytest.raises(error, match=f"{name} must be a whole number, 1 or more, not "):
             Conv(**({"maps": 2} | {name: value}))
-    with pytest.raises(ValueError, match="size must be a whole number, 1 or more, not "):
+    with pytest.raises(error, match="size must be a whole number, 1 or more, not "):
         MaxPool(value)
 
 

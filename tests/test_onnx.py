@@ -294,9 +294,8 @@ def test_the_command_exports_the_network_of_a_file(tmp_path, capsys) -> None:
     np.testing.assert_allclose(run(onnx.load(out), PIXELS), expected, atol=1e-5)
 
 
-def test_the_command_exports_the_network_of_a_run(tmp_path, monkeypatch) -> None:
-    net = NETWORKS["dense"]()
-    monkeypatch.setattr(export.RunFolder, "network", lambda folder: net)
+def test_the_command_exports_the_network_of_a_run(tmp_path) -> None:
+    save(NETWORKS["dense"](), tmp_path / "network.npz")
     assert export.main([str(tmp_path)]) == 0
     assert len(onnx.load(tmp_path / "network.onnx").graph.node) == 5
 

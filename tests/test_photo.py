@@ -628,6 +628,7 @@ def test_predict_prints_json_and_fails_only_if_nothing_is_read(
     assert second["unsure"] is False
     assert [d["digit"] for d in second["digits"]] == [int(c) for c in text if c != "/"]
     assert all(0.6 < d["probability"] <= 1 and len(d["box"]) == 4 for d in second["digits"])
+    assert "stands out" in third.pop("error")
     assert third == {"file": blank, "text": "", "digits": [], "unsure": True}
     assert predict.main(["--json", bad, blank]) == 1
 

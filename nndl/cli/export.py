@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     path = args.run if args.run.is_file() else RunFolder(args.run).network_path
     net = load(path) if args.run.is_file() else RunFolder(args.run).network()
-    scale = read_about(path).get("preprocessing", "raw/256")
-    if args.raw_pixels and scale != "raw/256":
+    scale = read_about(path).get("preprocessing", "raw/256") if args.raw_pixels else "raw/256"
+    if scale != "raw/256":
         raise CommandError(
             f"--raw-pixels: {printable(path)} was trained on pixels {printable(scale)}, not on raw "
             "ones divided by 256: leave --raw-pixels out"

@@ -44,8 +44,8 @@ class Dataset:
         Found from ``images`` if they have more than two dimensions; rows of a square number of
         pixels are square images; else None.
     weights : ndarray of floats, shape (n,), optional
-        The factor of each image's cost, 0 or more. With a mean of 1 they keep the
-        meaning of eta and lmbda.
+        The factor of each image's cost, 0 or more. With a mean of 1 they keep the meaning of eta
+        and lmbda.
 
     Raises
     ------

@@ -48,6 +48,8 @@ def gradient_check(
 
     Raises
     ------
+    TypeError
+        If h is not a number.
     ValueError
         If h is not positive and finite, or x or y does not fit the network.
 

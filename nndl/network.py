@@ -70,7 +70,8 @@ class Network(Stack):
     def predict(self, images: ArrayLike) -> NDArray[np.intp]:
         """Return the label, the number of the largest output, for rows of images (n, n_in).
 
-        Other integers than uint8 are raw pixels if they go beyond 16.
+        Integers other than uint8 are raw if the largest is above 16, and used as they are up to 1;
+        between, raises ValueError: a few images do not show what they were scaled by.
         """
         labels: NDArray[np.intp] = self._infer(images)[1].argmax(axis=0)
         return labels

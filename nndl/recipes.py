@@ -210,8 +210,8 @@ RECIPES: dict[str, Recipe] = {
             seconds=900,
             n=10,
             stretch=(98.95, 900),
-            why="Batch normalization gained about 0.2 points. Other choices differed by less than "
-            "0.05 (n 1).",
+            why="Batch normalization gained about 0.2 points. Other choices differed by 0.05 "
+            "or less (n 1).",
         ),
         Recipe(
             "dense-distorted",

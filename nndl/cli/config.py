@@ -382,18 +382,19 @@ class Config:
         ValueError
             If a setting differs that must not change.
         """
-        differ = [
-            f"{name} is {_shown(getattr(self, name))}, not {_shown(value)}"
+        differ = {
+            name: f"{name} is {_shown(getattr(self, name))}, not {_shown(value)}"
             for name, value in given.items()
             if name not in self.may_change and value != getattr(self, name)
-        ]
-        if len(differ) == 1 and differ[0].startswith("epochs "):  # of a schedule
+        }
+        if differ.keys() == {"epochs"}:  # of a schedule
             raise ValueError(
                 f"its {self.schedule} schedule spans all epochs, {self.epochs}, which cannot "
                 f"become {given['epochs']}: leave --epochs out, or start another run"
             )
         if differ:
-            raise ValueError(f"the run has other settings: {'; '.join(differ)}; leave them out")
+            words = "; ".join(differ.values())
+            raise ValueError(f"the run has other settings: {words}; leave them out")
         return replace(self, **given)
 
     @property

@@ -30,10 +30,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog=program_name("evaluate"),
         description="Measure a trained network: accuracy, digit by digit, and its mistakes; or "
-        "several, and what they reach together.",
+        "several networks, one by one and together.",
     )
     parser.add_argument(
-        "runs", type=path_of, nargs="+", metavar="RUN", help="folder of a run; several vote"
+        "runs",
+        type=path_of,
+        nargs="+",
+        metavar="RUN",
+        help="folder of a run; several are also measured together",
     )
     parser.add_argument(
         "--data",
@@ -88,7 +92,7 @@ def describe(net: Network | Ensemble, data: Dataset) -> None:
 
 
 def draw(net: Network | Ensemble, data: Dataset, trained_on: str, folder: Path) -> list[str]:
-    """Draw confusion matrix, mistakes and a network's weights; return the names of the pictures."""
+    """Draw confusion matrix, mistakes and, for a network, its weights; return the file names."""
     import_plots()
     from nndl import plots
 
@@ -100,7 +104,8 @@ def draw(net: Network | Ensemble, data: Dataset, trained_on: str, folder: Path) 
         notes = (worst.true, worst.predicted, worst.confidence)
         images = data.images[worst.index]
         figures["mistakes.png"] = plots.plot_mistakes(images, *notes, title=name, shape=shape)
-    for w in net.decaying[:1]:
+    if isinstance(net, Network):
+        w = net.decaying[0]
         # Weights of pixels are pictures as the images are; filters are square.
         if shape := plots.picture_shape(w.shape[1], data.shape) or plots.picture_shape(w.shape[1]):
             title = f"trained on {printable(trained_on)}"

@@ -42,11 +42,10 @@ def read_picture_folders(folder: Path) -> dict[str, Dataset]:
     """Read the pictures of a folder, whose sub-folders are classes, or parts with classes.
 
     Parts are train (or training), val (valid, validation) and test (testing), in upper or lower
-    case. Class folders with
-    integers as names have these as labels; others are numbered in alphabetical order. Pictures are
-    PNG, JPEG or BMP, all of one size. They are made gray, and their values are kept: for a network
-    trained on MNIST, ink should be light on dark paper. Behind what is transparent is white, or
-    black for a light drawing.
+    case. Class folders with integers as names have these as labels; others are numbered in
+    alphabetical order. Pictures are PNG, JPEG or BMP, all of one size. They are made gray, and
+    their values are kept: for a network trained on MNIST, ink should be light on dark paper. Behind
+    what is transparent is white, or black for a light drawing.
 
     Returns
     -------

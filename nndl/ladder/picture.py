@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nndl.ladder.marks import MARKS, Mark
-from nndl.ladder.records import Rung, load_ensemble, load_rung
+from nndl.ladder.records import FEW, Rung, load_ensemble, load_rung
 from nndl.plots import COLORS
 from nndl.recipes import RECIPES
 
@@ -20,7 +20,6 @@ __all__ = ["draw"]
 
 LOWEST, HIGHEST = 96.5, 99.85  # percent
 BOOK = "#9c2a5f"  # dark enough for small text
-FEW = 3  # with fewer seeds, a point has no bar, is open, and is compared with nothing
 TIMES = {"1 s": 1, "10 s": 10, "1 min": 60, "10 min": 600, "1 h": 3600, "10 h": 36_000}
 TICKS = (97, 98, 99, 99.5, 99.7, 99.8)
 
@@ -77,7 +76,7 @@ def _error(accuracy: float) -> float:
 
 
 def _point(ax: Axes, rung: Rung, marker: str, color: str) -> Any:
-    """Draw the mean accuracy of a rung with a bar of one sd up and down."""
+    """Draw the mean accuracy of a rung with a bar of one sd up and down; open for few seeds."""
     at, sd = (rung.seconds, _error(rung.mean)), rung.sd
     fill = color if len(rung) >= FEW else "white"
     # Not below the axis, where a logarithm has no end.

@@ -18,6 +18,7 @@ from nndl.training.environment import ENVIRONMENT
 __all__ = ["Rung", "described", "load_ensemble", "load_rung", "load_tried"]
 
 LARGEST = 2**20  # bytes of a file
+FEW = 3  # fewer seeds have no spread
 
 _DESCRIBED = {
     "recipe": str,
@@ -75,7 +76,7 @@ class Rung:
     @property
     def sd(self) -> float | None:
         """The standard deviation of the accuracy over seeds; None for fewer than three."""
-        return stdev(self.accuracies) if len(self.runs) > 2 else None
+        return stdev(self.accuracies) if len(self.runs) >= FEW else None
 
     @property
     def times(self) -> list[float]:

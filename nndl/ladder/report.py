@@ -12,7 +12,7 @@ from typing import Any
 from nndl.ladder.marks import MARKS
 from nndl.ladder.records import Rung, load_ensemble, load_rung, load_tried
 from nndl.recipes import RECIPES, Recipe
-from nndl.training.environment import REVISIONS
+from nndl.training.environment import REVISIONS, in_words
 
 __all__ = ["render"]
 
@@ -34,10 +34,10 @@ Bars are one standard deviation over seeds. Open squares have fewer than three s
 NOTES = """\
 ## How it was measured
 
-- Layers and settings were chosen on the validation set, in shorter runs. The number of epochs
-  follows from the budget or from the time at hand; "What was tried" names the choice that
-  the test set decided. The images of `fast-conv` were lowered for its budget after two seeds had
-  been measured.
+- Layers and settings were chosen on the validation set, in shorter runs. The number of epochs was
+  set by the budget or by the time available; the table of what was tried names the one choice that
+  the test set decided. The number of images of `fast-conv` was lowered to fit its budget after two
+  seeds had been measured.
 - 60,000 images are the training and validation set together. Each run reads the test set once, at
   its end.
 - **goal**: the mean accuracy aimed at, and the core-seconds of training that it may take.
@@ -45,8 +45,9 @@ NOTES = """\
 - **mean ± sd** is over n seeds, which differ in initial weights, order of the images, distortions
   and dropout; sd is the standard deviation, and left out below three seeds.
 - **core-seconds**: the median over seeds of the CPU time of training on one thread, with
-  distortions and without measurements, and in brackets the least and the most. The machine had
-  other jobs at times, which lengthened some runs of the same work by up to {slowest:.0f} %.
+  distortions and without measurements; the minimum and maximum are in parentheses. Other jobs
+  sometimes ran on the machine: the slowest run of a recipe took up to {slowest:.0f} % longer than
+  the fastest.
 - **TFLOP**: trillions of additions and multiplications in the matrix products of training. A
   layer has three products: for its outputs, for its gradient, and for the delta of the layer below,
   which the lowest layer does not need.
@@ -58,7 +59,7 @@ PYTORCH = """\
 - **PyTorch**: the same recipe in PyTorch, on one thread, from the same initial weights, with the
   same images in the same order and the same distortions
   ([ladder_torch.py](../benchmarks/ladder_torch.py)). Only dropout is drawn by PyTorch. Those runs
-  were timed at other hours than ours, so that the seconds are only roughly comparable.
+  were timed at other times than ours, so the seconds are only roughly comparable.
 """
 
 ROUNDING = 1e-9
@@ -150,7 +151,7 @@ def _settings(settings: dict[str, Any]) -> str:
     momentum = f"{'Nesterov momentum' if settings['nesterov'] else 'momentum'} {settings['mu']:g}"
     words = [
         f"mini-batches of {settings['mini_batch_size']}",
-        f"eta {settings['eta']:g}, {settings['schedule'] or 'constant'}",
+        f"eta {settings['eta']:g}, {settings['schedule']}",
     ]
     if settings["warmup"]:
         words.append(f"warm-up of {_count(settings['warmup'], 'epoch')}")
@@ -238,7 +239,7 @@ def _missed(rungs: dict[str, Rung], ensembles: dict[str, dict[str, Any]]) -> lis
                 f"{accuracy - _mean_of_members(record):.3f} above the mean of its members, where "
                 "published ensembles are 0.08 to 0.10 above theirs"
             )
-    return [*lines, "", 'What was tried for them is under "What was tried".'] if lines else []
+    return lines
 
 
 def _missing(recipe: Recipe) -> str:
@@ -281,13 +282,8 @@ def _environments(
 ) -> str:
     runs = [run for rung in (*rungs.values(), *twins.values()) for run in rung.runs]
     counts: dict[str, int] = {}
-    for e in (run["environment"] for run in (*runs, *ensembles.values())):
-        torch = f", PyTorch {e['torch']}" if "torch" in e else ""
-        line = (
-            f"{e['cpu']}, {e['system']}, Python {e['python']}, NumPy {e['numpy']}, SciPy "
-            f"{e['scipy']}, {', '.join(e['blas'])}{torch}, one thread; nndl {e['nndl']} at "
-            f"revision {e['revision']}"
-        )
+    for run in (*runs, *ensembles.values()):
+        line = in_words(run["environment"])
         counts[line] = counts.get(line, 0) + 1
     lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in counts.items()]
     return _section("Environments", [*lines, "", REVISIONS] if lines else [])

@@ -14,7 +14,7 @@ from nndl.reproduction.jobs import load_results
 from nndl.reproduction.notes import Footnotes
 from nndl.reproduction.reading import Reading, Result, vote
 from nndl.reproduction.replay import REPLAYS, agreement, load_replay
-from nndl.training.environment import REVISIONS
+from nndl.training.environment import REVISIONS, in_words
 
 __all__ = ["render"]
 
@@ -226,12 +226,7 @@ def _environment(folder: Path) -> str:
         for result in load_results(folder / "book", name):
             chapter = experiment.chapter
             hours[chapter] = hours.get(chapter, 0.0) + result["seconds"] / 3600
-            e = result["environment"]
-            line = (
-                f"{e['cpu']}, {e['system']}, Python {e['python']}, NumPy {e['numpy']}, "
-                f"SciPy {e['scipy']}, {', '.join(e['blas'])}, one thread; nndl {e['nndl']} at "
-                f"revision {e['revision']}"
-            )
+            line = in_words(result["environment"])
             runs[line] = runs.get(line, 0) + 1
     lines = [f"- {n} run{'s' * (n > 1)}: {line}" for line, n in runs.items()]
     each = ", ".join(f"chapter {chapter} {h:.1f}" for chapter, h in sorted(hours.items()))

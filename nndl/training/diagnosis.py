@@ -19,7 +19,7 @@ from nndl.validation import pixels_as_columns
 __all__ = ["EPOCHS", "diagnose"]
 
 EPOCHS = 3  # this many epochs at chance are more than a slow start
-MARGIN = 0.02  # accuracy above chance, and half of chance at most where there are many classes
+MARGIN = 0.02  # accuracy above chance that is learning; half of chance if that is less
 SAMPLE = 500  # images whose activations are looked at
 FLAT = 0.0025  # a derivative below this is near 0: 1 % of the sigmoid's largest
 MOST = 0.9  # with more of its activations flat, a layer no longer learns

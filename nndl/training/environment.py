@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 import nndl
 
-__all__ = ["ENVIRONMENT", "REVISIONS", "environment"]
+__all__ = ["ENVIRONMENT", "REVISIONS", "environment", "in_words"]
 
 _COUNT = range(2**31)
 ENVIRONMENT: dict[str, Any] = {  # a schema of `nndl.storage.schema.check`
@@ -84,3 +85,13 @@ def _revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return head.stdout.strip() + ("+" if clean.returncode else "")
+
+
+def in_words(record: Mapping[str, Any]) -> str:
+    """Return the environment of a run on one thread as a line for a generated page."""
+    torch = f", PyTorch {record['torch']}" if "torch" in record else ""
+    return (
+        f"{record['cpu']}, {record['system']}, Python {record['python']}, NumPy {record['numpy']}, "
+        f"SciPy {record['scipy']}, {', '.join(record['blas'])}{torch}, one thread; nndl "
+        f"{record['nndl']} at revision {record['revision']}"
+    )

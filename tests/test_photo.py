@@ -462,6 +462,7 @@ def test_heic_is_read_or_its_package_is_named(
 ) -> None:
     path = tmp_path / "x.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    Image.init()  # else the formats are registered in the list below, and lost with it
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
         without.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])

@@ -28,7 +28,7 @@ images, and core-seconds are CPU time on one core.
 
 ![Test accuracy by core-seconds](figures/ladder.svg)
 
-Bars are one standard deviation over seeds. Open squares have fewer than three seeds.
+Bars are one standard deviation over seeds.
 """
 
 NOTES = """\
